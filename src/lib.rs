@@ -1,0 +1,165 @@
+//! remsync keeps trees of files in step among equal sites by ordinary mail.
+//!
+//! This page is the architecture: what happens to a file on its way, which part of the code has
+//! which say, and what never happens. How to use the programs is in `README.md` and `man/`.
+//! `tests/tidy.rs` holds the code to this page where a reader of text can.
+//!
+//! # The idea
+//!
+//! Sites have nothing in common but that mail reaches them, some day. Each keeps, for every file
+//! and every other site, what it thinks that site has: a matrix of beliefs. Mail fills its cells,
+//! because each package says what its sender has. What to do with a file that arrives follows from
+//! the version here, the version that arrived, and which of them descends from the other. Where
+//! neither does, a person is asked. No clock is trusted and no order of arrival is relied on: a
+//! message may be late, doubled or lost.
+//!
+//! # The flow
+//!
+//! ```text
+//!  mail in                                                       mail out
+//!    │                                                               ▲
+//!    ▼                                                               │
+//!  message ─► queue ─► package ─► orders ─► visit ─► tree         carrier
+//!  (MIME)    (disk)   (tar.gz)    (text)    decide  (disk)           ▲
+//!                                           learn     │           package
+//!                                             │       ▼              ▲
+//!                                             │      scan            │
+//!                                             ▼       │              │
+//!                                         knowledge ◄─┘ observe      │
+//!                                        (.remsync) ───────► plan ───┘
+//!                                             │
+//!                                             ▼
+//!                                          status ─► terminal, JSON
+//! ```
+//!
+//! In: `remsync-deliver` ([`command::deliver`]) streams one mail through [`format::message`] and
+//! puts what is a package into [`edge::queue`]. `remsync process` ([`command::process`]) unpacks an
+//! entry beside the tree ([`format::package`] checks every byte of it), finds the project that it
+//! is for ([`rules::learn::route`]), and lets [`rules::visit`] judge row by row with
+//! [`rules::decide`]; its hands are [`edge::tree`]. What can't be settled becomes a question.
+//!
+//! Out: `remsync broadcast` ([`command::broadcast`]) scans the tree ([`edge::tree`]), enters what
+//! changed ([`rules::observe`]), plans a package for each site ([`rules::plan`]), packs and mails
+//! it ([`format::package`], [`format::mail`], [`edge::carrier`]), and only then believes it sent.
+//!
+//! # The floors
+//!
+//! ```text
+//!  4  bin       remsync, remsync-deliver           sees command
+//!  3  command   one verb a file, glue              sees all below; decides nothing, parses nothing
+//!  2  edge      disk, queue, mail, log             sees model and format; touches the world
+//!  1  rules │ format    what follows │ how it is written     see model, and not each other
+//!  0  model     what things are                    sees the standard library
+//! ```
+//!
+//! Code belongs on the lowest floor that can hold it. No arrow points up.
+//!
+//! # What never happens
+//!
+//! - `model` and `rules` do no input or output, read no clock and throw no dice: what they need is
+//!   handed to them. So the simulator in `examples/storm` runs the very rules that the programs
+//!   run, ten thousand times, through loss, doubling, disorder and crashes.
+//! - A name from a package is never a place on disk. Archives number their files; the orders name
+//!   them as [`model::TreePath`], which is checked where it is made; only [`edge::tree`] turns one
+//!   into something on disk, part by part beneath a folder that it holds open, through no link.
+//! - Nothing from outside reaches a shell, or a terminal unescaped.
+//! - Nothing is applied of a package that was not read to its end and found sound.
+//! - No file is replaced that is not, at that moment, what was decided on; what is displaced goes
+//!   to [`edge::kept`] first.
+//! - Beliefs never run ahead: contents are on disk, then beliefs, then the queue lets go; mail was
+//!   taken, then it counts as sent. After a crash anywhere the same is done again, to the same end.
+//! - Nothing is cut silently: all that a stranger sends has a bound in [`model::limits`], and past
+//!   it there is an error that names it.
+//! - One file, entry or site in trouble does not stop the others.
+//!
+//! # The map
+//!
+//! Floor 0, [`model`]:
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`model::belief`] | what a site is thought to have |
+//! | [`model::knowledge`] | files × sites: rows, cells, questions |
+//! | [`model::limits`] | every bound, with its reason |
+//! | [`model::orders`] | what a package says |
+//! | [`model::path`] | names within a project |
+//! | [`model::project`] | who takes part, and which format is spoken |
+//! | [`model::signature`] | a file's content in a few bytes |
+//! | [`model::site`] | an address and a folder |
+//! | [`model::verdict`] | what `decide` answers, what people answer |
+//! | [`model::version`] | generations and histories |
+//!
+//! Floor 1, [`rules`]:
+//!
+//! | module | what it answers |
+//! |---|---|
+//! | [`rules::decide`] | which of two versions stays |
+//! | [`rules::visit`] | what becomes of a whole package here |
+//! | [`rules::learn`] | what a package teaches |
+//! | [`rules::settle`] | when a question is one, and what an answer does |
+//! | [`rules::observe`] | what a scan means: new, changed, gone, not known |
+//! | [`rules::plan`] | what goes to whom |
+//! | [`rules::select`] | which paths belong: scans, ignores, sensitive names |
+//! | [`rules::status`] | where each file stands at each site |
+//! | [`rules::classic`] | all of that for format 1.3 |
+//!
+//! Floor 1, [`mod@format`]:
+//!
+//! | module | what it reads and writes |
+//! |---|---|
+//! | [`format::statement`] | the line that all texts here are made of |
+//! | [`format::percent`] | names as one word |
+//! | [`format::digest`] | bytes to signatures |
+//! | [`format::counted`] | how long a text came to be |
+//! | [`format::orders`] | the orders of a package |
+//! | [`format::package`] | the archive |
+//! | [`format::project`] | `.remsync` |
+//! | [`format::ledger`] | what `.remsync` has no place for |
+//! | [`format::journal`] | what was learnt since |
+//! | [`format::settings`] | `config.toml` |
+//! | [`format::message`] | mail that comes in |
+//! | [`format::mail`] | mail that goes out |
+//!
+//! Floor 2, [`edge`]:
+//!
+//! | module | what it touches |
+//! |---|---|
+//! | [`edge::tree`] | the tree: look, scan, replace, remove |
+//! | [`edge::kept`] | versions that were displaced |
+//! | [`edge::state`] | a project's own files |
+//! | [`edge::lock`] | locks that die with their holder |
+//! | [`edge::queue`] | incoming packages |
+//! | [`edge::carrier`] | maildirs, folders, sendmail |
+//! | [`edge::places`] | this account: settings, queue, register of projects |
+//! | [`edge::log`] | the filter's log |
+//! | [`edge::window`] | a part of an open file |
+//!
+//! Floor 3, [`command`]:
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`command::options`], [`command::grammar`] | read what was typed |
+//! | [`command::help`] | print what can be typed |
+//! | [`command::session`] | one run: settings, time, the project |
+//! | [`command::prompt`] | one command a line |
+//! | [`command::init`] | `init`, `accept` |
+//! | [`command::broadcast`] | `broadcast` |
+//! | [`command::process`] | `process` |
+//! | [`command::status`] | `status` |
+//! | [`command::resolve`] | `pending`, `resolve` |
+//! | [`command::queue`] | `queue` |
+//! | [`command::edit`] | `list`, `create`, `delete` |
+//! | [`command::demo`] | `demo` |
+//! | [`command::deliver`] | the filter |
+//! | [`command::survey`] | looks at the whole tree |
+//! | [`command::hands`] | does on disk what a visit asks for |
+//! | [`command::ask`] | puts questions at a terminal |
+//! | [`command::words`] | sentences that several commands say |
+//! | [`command::outcome`] | exit statuses, errors with hints, the tally |
+//!
+//! # Where to begin
+//!
+//! Read [`model::version`], [`rules::decide`] and [`rules::visit`], in this order: they are the
+//! program. A new rule begins there, with a row in a table of tests, and has to survive the storm.
+
+pub mod model;

@@ -1,0 +1,70 @@
+//! Every bound on what a stranger sends, with its unit and its reason. Past one, reading ends with
+//! an error that names it; nothing is ever cut silently.
+
+/// Bytes of one path: Linux's own `PATH_MAX`.
+pub const PATH_BYTES_MAX: usize = 4_096;
+/// Bytes of one part of a path: Linux's own `NAME_MAX`.
+pub const PATH_PART_BYTES_MAX: usize = 255;
+/// Parts of a path: a folder handle is opened for each, so this bounds work for one name.
+pub const PATH_DEPTH_MAX: usize = 256;
+
+/// Numbered files in a package.
+pub const PACKAGE_MEMBERS_MAX: u32 = 100_000;
+/// Bytes of a package as it travels.
+pub const PACKAGE_BYTES_MAX: u64 = 1 << 30;
+/// Bytes of a package's archive once unpacked.
+pub const UNPACKED_BYTES_MAX: u64 = 4 << 30;
+/// Unpacked bytes for each packed one, once past [`RATIO_FREE_BYTES`]: a bomb, not a tree.
+pub const RATIO_MAX: u64 = 200;
+/// Unpacked bytes that no ratio is asked of: small packages compress well by chance.
+pub const RATIO_FREE_BYTES: u64 = 10 << 20;
+/// Bytes of one pax header or long name before a member: extended attributes may be in it.
+pub const TAR_RECORDS_BYTES_MAX: u64 = 1 << 20;
+/// Lines of orders.
+pub const ORDERS_LINES_MAX: u64 = 2_000_000;
+/// Bytes of orders.
+pub const ORDERS_BYTES_MAX: u64 = 1 << 30;
+/// Bytes of one line of orders or state: a full history and a long path fit many times over.
+pub const LINE_BYTES_MAX: usize = 1 << 20;
+/// Remotes of one project: each is a column of every row.
+pub const REMOTES_MAX: usize = 1_000;
+/// Bytes of a project's title.
+pub const TITLE_BYTES_MAX: usize = 1_000;
+/// Bytes of an address: RFC 5321 allows 64 + 1 + 255.
+pub const ADDRESS_BYTES_MAX: usize = 320;
+/// Versions that a history names; the lowest generations go first.
+pub const HISTORY_MAX: usize = 256;
+/// The highest generation: 2^53, exact wherever a number is read as a double.
+pub const GENERATION_MAX: u64 = 1 << 53;
+/// The highest serial: the same, 285,000 years of milliseconds.
+pub const SERIAL_MAX: u64 = 1 << 53;
+/// Serials that were taken in before the one they build on, remembered for each remote.
+pub const GAPS_MAX: usize = 64;
+/// Serials sent and not acknowledged, remembered for each remote.
+pub const ISSUED_MAX: usize = 64;
+
+/// Bytes of one mail.
+pub const MESSAGE_BYTES_MAX: u64 = 2 << 30;
+/// Levels of nested MIME parts.
+pub const MIME_DEPTH_MAX: usize = 64;
+/// MIME parts of one mail.
+pub const MIME_PARTS_MAX: usize = 10_000;
+/// Bytes of one header block (a message's or a part's).
+pub const HEADER_BYTES_MAX: usize = 1 << 20;
+/// Signatures kept beside one entry of the queue.
+pub const SIGNATURES_MAX: usize = 8;
+/// Bytes of one signature attachment: an RSA-16384 SSHSIG is under 8 KiB.
+pub const SIGNATURE_BYTES_MAX: u64 = 64 << 10;
+/// Bytes of packages waiting in the queue.
+pub const QUEUE_BYTES_MAX: u64 = 16 << 30;
+/// Entries waiting in the queue.
+pub const QUEUE_ENTRIES_MAX: usize = 100_000;
+/// Bytes of refused packages that are kept, oldest dropped first.
+pub const REFUSED_BYTES_MAX: u64 = 100 << 20;
+/// Days that a refused package's bytes are kept.
+pub const REFUSED_DAYS_MAX: u64 = 30;
+
+const _: () = assert!(PATH_BYTES_MAX * 3 < LINE_BYTES_MAX, "a percent-encoded path fits a line");
+const _: () = assert!(HISTORY_MAX * 48 < LINE_BYTES_MAX, "a full history fits a line");
+const _: () =
+    assert!(RATIO_FREE_BYTES < UNPACKED_BYTES_MAX && PACKAGE_BYTES_MAX < UNPACKED_BYTES_MAX);

@@ -1,0 +1,18 @@
+//! Floor 0: what things are. Sees the standard library only: no syntax, no disk, no clock.
+
+pub mod belief;
+pub mod knowledge;
+pub mod limits;
+pub mod orders;
+pub mod path;
+pub mod project;
+pub mod signature;
+pub mod site;
+pub mod verdict;
+pub mod version;
+
+pub use belief::Belief;
+pub use path::TreePath;
+pub use signature::Signature;
+pub use site::{Address, Site};
+pub use version::{Ancestor, Content, History, Prefix, Version};
