@@ -163,3 +163,4 @@
 //! program. A new rule begins there, with a row in a table of tests, and has to survive the storm.
 
 pub mod model;
+pub mod rules;

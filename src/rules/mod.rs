@@ -1,0 +1,12 @@
+//! Floor 1, left: what follows. Pure functions over the model: no disk, no net, no process, no
+//! environment, no clock, no randomness; what they need is passed in.
+
+pub mod classic;
+pub mod decide;
+pub mod learn;
+pub mod observe;
+pub mod plan;
+pub mod select;
+pub mod settle;
+pub mod status;
+pub mod visit;

@@ -1,0 +1,119 @@
+//! What a scan found, beside what the rows say: new versions of ours, and what is not known.
+//!
+//! A file is deleted only if looking for it said that nothing is there, below a folder that could
+//! be listed. Whatever else keeps it from being seen (unreadable, ignored now, another device, a
+//! link in its place) is not known: the row rests, and nothing is told of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::knowledge::Knowledge;
+use crate::model::verdict::Place;
+use crate::model::version::Content;
+use crate::model::{Signature, TreePath};
+
+use super::decide::bring_up_to_date;
+
+/// What looking at one path said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// This is there, for sure.
+    Is(Content),
+    /// It could not be told, for this reason; never [`Place::Inside`].
+    NotKnown(Place),
+}
+
+/// How the tree differs from the rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Files that have no row, or whose row is a tombstone.
+    pub new: BTreeMap<TreePath, Signature>,
+    /// Files whose contents are not the row's.
+    pub changed: BTreeMap<TreePath, Signature>,
+    /// Files that are gone, for sure.
+    pub gone: BTreeSet<TreePath>,
+    /// Rows that rest: what they have on the disk is not known.
+    pub resting: BTreeSet<TreePath>,
+    /// Rows that say a file is here, gone ones included.
+    pub files: usize,
+}
+
+/// Compares what a scan found with the rows.
+///
+/// `look` is asked of each row whose file the scan did not find.
+pub fn compare(
+    knowledge: &Knowledge,
+    found: &BTreeMap<TreePath, Signature>,
+    look: &mut dyn FnMut(&TreePath) -> Look,
+) -> Differences {
+    let mut differences = Differences::default();
+    for (path, &signature) in found {
+        match knowledge.rows.get(path).map(|row| row.version.content) {
+            None | Some(Content::Absent) => {
+                differences.new.insert(path.clone(), signature);
+            }
+            Some(Content::File(known)) if known != signature => {
+                differences.changed.insert(path.clone(), signature);
+            }
+            Some(Content::File(_)) => {}
+        }
+    }
+    for (path, row) in &knowledge.rows {
+        if row.version.content == Content::Absent {
+            continue;
+        }
+        differences.files += 1;
+        if found.contains_key(path) {
+            continue;
+        }
+        match look(path) {
+            Look::Is(Content::Absent) => {
+                differences.gone.insert(path.clone());
+            }
+            // It came between the scan and the look: the next scan will tell.
+            Look::Is(Content::File(_)) | Look::NotKnown(_) => {
+                differences.resting.insert(path.clone());
+            }
+        }
+    }
+    differences
+}
+
+impl Differences {
+    /// Whether so much is gone that a person has to say that it is meant: everything, or more than
+    /// half of the rows (an unmounted disk, a `rm` in the wrong folder).
+    pub fn is_drastic(&self) -> bool {
+        // One file of one or two is an everyday deletion; the brake is for trees.
+        self.files > 2 && self.gone.len() * 2 > self.files
+    }
+
+    /// Returns the paths whose rows [`record`] changes.
+    pub fn touched(&self) -> BTreeSet<TreePath> {
+        let files = self.new.keys().chain(self.changed.keys());
+        files.chain(self.gone.iter()).cloned().collect()
+    }
+}
+
+/// Enters the differences as new versions of ours.
+pub fn record(knowledge: &mut Knowledge, differences: &Differences, now_ms: u64) {
+    let files = differences.new.iter().chain(&differences.changed);
+    for (path, signature) in files {
+        observe(knowledge, path, Content::File(*signature), now_ms);
+    }
+    for path in &differences.gone {
+        observe(knowledge, path, Content::Absent, now_ms);
+    }
+}
+
+/// Enters what is on the disk for one path; whether the row changed.
+pub fn observe(knowledge: &mut Knowledge, path: &TreePath, disk: Content, now_ms: u64) -> bool {
+    let stamp = knowledge.stamp();
+    match (knowledge.rows.get_mut(path), disk) {
+        (Some(row), _) => bring_up_to_date(row, disk, None, stamp, now_ms),
+        (None, Content::Absent) => false,
+        (None, Content::File(_)) => {
+            let row = knowledge.first_row(disk, stamp);
+            knowledge.insert_row(path.clone(), row);
+            true
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Sensitive names: files that other programs obey, so that a package must not write them without
+//! being asked.
+//!
+//! Compared as a careless file system would: case folded, composed, with what cannot be seen left
+//! out (what became of git, CVE-2014-9390).
+
+use crate::model::TreePath;
+
+/// Folders that are sensitive with all that is below, wherever they are.
+#[rustfmt::skip]
+const FOLDERS: &[&str] = &[
+    ".git", ".hg", ".svn", ".ssh", ".gnupg", ".bzr", ".cvs", ".emacs.d", ".vim", ".bashrc.d",
+    ".bash_completion.d", ".zshrc.d", ".profile.d", ".procmail", ".direnv", ".cron", "cron.d",
+    "cron.hourly", "cron.daily", "cron.weekly", "cron.monthly", "crontabs",
+];
+
+/// Files that are sensitive wherever they are.
+#[rustfmt::skip]
+const FILES: &[&str] = &[
+    // Shells.
+    ".profile", ".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".bash_aliases",
+    ".bash_completion", ".zshrc", ".zshenv", ".zprofile", ".zlogin", ".zlogout", ".kshrc",
+    ".mkshrc", ".shrc", ".shinit", ".cshrc", ".login", ".logout", ".tcshrc", ".inputrc",
+    ".environment",
+    // Editors, debuggers and interpreters that run what they find where they start.
+    ".vimrc", ".gvimrc", ".exrc", ".nvimrc", ".nexrc", ".emacs", ".emacs.el", ".emacs.elc",
+    ".dir-locals.el", ".dir-locals-2.el", ".gdbinit", ".lldbinit", ".pythonrc", ".pythonrc.py",
+    ".irbrc", ".pryrc", ".rprofile", ".octaverc", ".screenrc", ".tmux.conf",
+    // Desktops and logins.
+    ".xsession", ".xsessionrc", ".xinitrc", ".xprofile", ".xserverrc", ".pam_environment",
+    ".dmrc",
+    // Mail.
+    ".procmailrc", ".forward", ".mailfilter", ".mailrc", ".muttrc", ".fetchmailrc", ".msmtprc",
+    // Other programs' commands and credentials.
+    ".netrc", ".envrc", ".gitconfig", ".gitmodules", ".hgrc", ".npmrc", ".yarnrc", ".pypirc",
+    ".wgetrc", ".curlrc", ".rhosts", ".shosts", ".k5login", "crontab", ".crontab", "anacrontab",
+];
+
+/// What is sensitive below `.config`, with all that is below it.
+#[rustfmt::skip]
+const CONFIG: &[&str] = &[
+    "autostart", "autostart-scripts", "systemd", "environment.d", "nvim", "vim", "emacs", "fish",
+    "zsh", "bash", "git", "procmail", "plasma-workspace",
+];
+
+/// Whether a path is one that other programs obey.
+pub fn is_sensitive(path: &TreePath) -> bool {
+    let parts: Vec<String> = path.parts().map(folded).collect();
+    let is_one_of = |names: &[&str], part: &String| names.contains(&part.as_str());
+    parts.iter().any(|part| is_one_of(FOLDERS, part) || is_one_of(FILES, part))
+        || parts.windows(2).any(|pair| match pair {
+            [folder, below] => folder == ".config" && is_one_of(CONFIG, below),
+            _ => false,
+        })
+}
+
+/// Returns a part of a path as the most careless file system reads it, as far as the names above,
+/// all of them ASCII, can tell.
+///
+/// The whole of Unicode is not needed for that: folding and composing make an ASCII character of
+/// just these others (`CaseFolding.txt`, `UnicodeData.txt`: long s, the kelvin sign, ligatures).
+fn folded(part: &[u8]) -> String {
+    let mut out = String::with_capacity(part.len());
+    for c in String::from_utf8_lossy(part).chars() {
+        match c {
+            '\u{17f}' => out.push('s'),
+            '\u{212a}' => out.push('k'),
+            '\u{df}' | '\u{1e9e}' => out.push_str("ss"),
+            '\u{fb00}' => out.push_str("ff"),
+            '\u{fb01}' => out.push_str("fi"),
+            '\u{fb02}' => out.push_str("fl"),
+            '\u{fb03}' => out.push_str("ffi"),
+            '\u{fb04}' => out.push_str("ffl"),
+            '\u{fb05}' | '\u{fb06}' => out.push_str("st"),
+            // Full-width forms: some file systems compose for compatibility too.
+            '\u{ff01}'..='\u{ff5e}' => {
+                let ascii = char::from_u32(c as u32 - 0xfee0).unwrap_or(c);
+                out.push(ascii.to_ascii_lowercase());
+            }
+            c if is_ignorable(c) => {}
+            c => out.push(c.to_ascii_lowercase()),
+        }
+    }
+    // Others drop dots and spaces at the end.
+    out.truncate(out.trim_end_matches(['.', ' ']).len());
+    out
+}
+
+/// What HFS+ leaves out when it compares names, and neighbours that nobody sees.
+fn is_ignorable(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sensitive_and_not() {
+        let table: &[(&str, bool)] = &[
+            (".git", true),
+            (".git/hooks/post-checkout", true),
+            ("sub/.GIT/config", true),
+            (".gi\u{200c}t/config", true),
+            (".g\u{ff49}t/config", true),
+            (".git./config", true),
+            (".git /config", true),
+            (".\u{17f}\u{17f}h/authorized_keys", true),
+            (".\u{df}h/authorized_keys", true),
+            (".net\u{200d}rc", true),
+            (".\u{212a}shrc", true),
+            (".pro\u{fb01}le", true),
+            (".svn/entries", true),
+            (".hg/hgrc", true),
+            (".gnupg/gpg.conf", true),
+            (".config/autostart/x.desktop", true),
+            ("home/me/.Config/SystemD/user/x.service", true),
+            (".config/nvim/init.lua", true),
+            (".config/fish/config.fish", true),
+            (".config", false),
+            (".config/other/x", false),
+            ("autostart/x", false),
+            (".emacs.d/init.el", true),
+            ("init.el", false),
+            ("deep/.profile", true),
+            (".bashrc", true),
+            (".zshenv", true),
+            (".vimrc", true),
+            (".xsession", true),
+            (".procmailrc", true),
+            (".forward", true),
+            (".mailfilter", true),
+            (".netrc", true),
+            (".envrc", true),
+            (".gitconfig", true),
+            (".npmrc", true),
+            ("etc/crontab", true),
+            ("etc/cron.d/x", true),
+            ("var/spool/cron/crontabs/me", true),
+            (".gitignore", false),
+            (".github/x", false),
+            ("git/x", false),
+            ("profile", false),
+            (".bashrcx", false),
+            ("notes.txt", false),
+        ];
+        for (path, want) in table {
+            let path = TreePath::new(path.as_bytes()).unwrap();
+            assert_eq!(is_sensitive(&path), *want, "{path}");
+        }
+        assert!(!is_sensitive(&TreePath::new(b"\xff.git\xfe").unwrap()));
+    }
+
+    /// The names are compared with folded ones, so they must be folded themselves.
+    #[test]
+    fn the_names_are_folded() {
+        for name in FOLDERS.iter().chain(FILES).chain(CONFIG) {
+            assert_eq!(folded(name.as_bytes()), **name);
+        }
+    }
+}

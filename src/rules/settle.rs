@@ -1,0 +1,193 @@
+//! Questions: how they arise, are judged anew, and are answered.
+//!
+//! The same question is never listed twice, a newer version of the same side takes the older
+//! one's place, and what the table has come to answer is withdrawn.
+
+use crate::model::TreePath;
+use crate::model::knowledge::{Knowledge, Question, Row};
+use crate::model::verdict::{Choice, Deletions, Place, Verdict};
+use crate::model::version::{Content, History, Version};
+
+use super::decide::{Lineage, adopt, create, decide, join, judge, overrule};
+
+impl<'a> From<&'a Question> for Lineage<'a> {
+    fn from(question: &'a Question) -> Lineage<'a> {
+        Lineage::new(&question.version, &question.history)
+    }
+}
+
+/// Lists a question, unless it is listed already or an open one covers it.
+///
+/// Returns whether it is listed now (and so its package has to be held). As with rows, the
+/// histories are joined wherever one of two versions covers the other.
+pub fn ask(knowledge: &mut Knowledge, mut question: Question) -> bool {
+    // The same contents first: what they are together is held against the others.
+    let is_same = |open: &Question| {
+        open.path == question.path && open.version.content == question.version.content
+    };
+    let listed = knowledge.questions.iter().position(is_same);
+    if let Some(at) = listed {
+        let mut open = knowledge.questions.remove(at);
+        join_question(&mut open, &question);
+        question = open;
+    }
+    let mut is_covered = false;
+    knowledge.questions.retain_mut(|open| {
+        if open.path != question.path {
+            return true;
+        }
+        match decide(Some((&*open).into()), (&question).into()) {
+            Verdict::Replace => {
+                question.history.join(&open.history);
+                question.history.remove(&question.version.ancestor());
+                false
+            }
+            Verdict::Redundant | Verdict::Stale => {
+                join_question(open, &question);
+                is_covered = true;
+                true
+            }
+            Verdict::Create | Verdict::Ask(_) => true,
+        }
+    });
+    if !is_covered {
+        knowledge.questions.push(question);
+    }
+    !is_covered && listed.is_none()
+}
+
+/// Joins what a remote tells of its version into the open questions about the same contents, which
+/// are here: somebody may have chosen meanwhile. Whether one of them learnt anything.
+pub fn hear(knowledge: &mut Knowledge, path: &TreePath, told: Lineage) -> bool {
+    let mut is_news = false;
+    for open in knowledge.questions.iter_mut().filter(|open| open.path == *path) {
+        if open.version.content != told.version.content {
+            continue;
+        }
+        let before = open.clone();
+        let (version, history) = (*told.version, told.history.clone());
+        join_question(open, &Question { version, history, ..before.clone() });
+        is_news |= *open != before;
+    }
+    is_news
+}
+
+/// What arrived is what an open question is about, or older: the question is about both, else what
+/// only one of them descends from would be asked about beside it.
+fn join_question(open: &mut Question, question: &Question) {
+    let is_same = open.version.content == question.version.content;
+    let mut older = question.version;
+    if is_same && question.version.generation > open.version.generation {
+        older = std::mem::replace(&mut open.version, question.version);
+    }
+    open.history.insert(older.ancestor());
+    open.history.join(&question.history);
+    open.history.remove(&open.version.ancestor());
+}
+
+/// Returns the open questions on `path` with what the table says of each now; `place` is where the
+/// path lies for what arrived.
+pub fn judge_anew(
+    knowledge: &Knowledge,
+    path: &TreePath,
+    place: &dyn Fn(&Lineage) -> Place,
+    deletions: Deletions,
+) -> Vec<(Question, Verdict)> {
+    let here = knowledge.rows.get(path).map(Lineage::of);
+    let open = knowledge.questions.iter().filter(|question| question.path == *path);
+    let judged = |question: &Question| {
+        let arrived = question.into();
+        judge(here, arrived, place(&arrived), deletions)
+    };
+    open.map(|question| (question.clone(), judged(question))).collect()
+}
+
+/// Strikes a question off the list.
+pub fn withdraw(knowledge: &mut Knowledge, question: &Question) {
+    knowledge.questions.retain(|open| open != question);
+}
+
+/// Records a settled verdict in the row; the file itself, if it was to change, has changed.
+pub fn settle(
+    knowledge: &mut Knowledge,
+    path: &TreePath,
+    arrived: Lineage,
+    settled: Settled,
+    now_ms: u64,
+) -> bool {
+    let stamp = knowledge.stamp();
+    let remotes = knowledge.remotes.len();
+    match (knowledge.rows.get_mut(path), settled) {
+        (None, Settled::Arrived) => {
+            let row = create(arrived, remotes, stamp, now_ms);
+            knowledge.insert_row(path.clone(), row);
+            true
+        }
+        // Nothing was known here and a deletion is not wanted: nothing is known here still.
+        (None, Settled::Stays) if arrived.version.content == Content::Absent => false,
+        (None, Settled::Stays) => {
+            knowledge.insert_row(path.clone(), refused(arrived, remotes, stamp, now_ms));
+            true
+        }
+        (Some(row), Settled::Arrived) if row.version.content != arrived.version.content => {
+            adopt(row, arrived, stamp, now_ms)
+        }
+        (Some(row), _) => join(row, arrived, stamp, now_ms),
+    }
+}
+
+/// Records a person's choice between what is here and what arrived; the file itself, if it was to
+/// change, has changed.
+///
+/// The version not chosen joins the history. Where the version chosen is an ancestor of the other
+/// (a deletion undone, or somebody chose oppositely before), the choice is a return to old contents,
+/// and that is a new version: else two people who chose oppositely would be asked for ever.
+pub fn choose(
+    knowledge: &mut Knowledge,
+    path: &TreePath,
+    arrived: Lineage,
+    choice: Choice,
+    now_ms: u64,
+) -> bool {
+    let stamp = knowledge.stamp();
+    // A refusal stays one: it is told to nobody.
+    if let Some(row) = knowledge.rows.get_mut(path).filter(|row| row.version.generation > 0) {
+        let is_undone = match choice {
+            Choice::Keep => arrived.history.has_since(&row.version),
+            Choice::Take => row.history.has_since(arrived.version),
+        };
+        if is_undone && row.version.content != arrived.version.content {
+            overrule(row, arrived, choice, stamp, now_ms);
+            return true;
+        }
+    }
+    settle(knowledge, path, arrived, choice.into(), now_ms)
+}
+
+/// Returns the row of a file that was refused where nothing was: generation 0, never told to
+/// anybody, so that the same file is neither asked for nor asked about again.
+fn refused(arrived: Lineage, remotes: usize, stamp: u64, now_ms: u64) -> Row {
+    let nothing = Version { generation: 0, content: Content::Absent };
+    let mut row = create(Lineage::new(&nothing, &History::new()), remotes, stamp, now_ms);
+    row.history = arrived.history.clone();
+    row.history.insert(arrived.version.ancestor());
+    row
+}
+
+/// Which of the two versions is here now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// What arrived (replace, create, take).
+    Arrived,
+    /// What was here (redundant, stale, keep).
+    Stays,
+}
+
+impl From<Choice> for Settled {
+    fn from(choice: Choice) -> Settled {
+        match choice {
+            Choice::Keep => Settled::Stays,
+            Choice::Take => Settled::Arrived,
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! One package at its receiver: every row judged, what is settled applied, the rest listed as
+//! questions, and then, only then, learnt.
+//!
+//! The order of things is here, the things themselves are in `decide`, `settle` and `learn`; the
+//! disk is behind [`Hands`], so that the simulator runs this very code.
+
+use std::collections::BTreeSet;
+
+use crate::model::TreePath;
+use crate::model::knowledge::{Knowledge, Question, Why};
+use crate::model::orders::{Act, OrderRow, Orders};
+use crate::model::verdict::{Choice, Deletions, Place, Verdict};
+use crate::model::version::{Content, Version};
+
+use super::decide::{Lineage, bring_up_to_date, judge};
+use super::learn::{Route, TakenIn, is_forgotten, take_in};
+use super::observe::Look;
+use super::settle::{Settled, ask, choose, hear, judge_anew, settle, withdraw};
+
+/// How often a row is judged again when its file changes under our hands.
+const TRIES_MAX: usize = 3;
+
+/// What reaches into the tree.
+pub trait Hands {
+    /// Returns where the path lies, as far as the choice of files goes.
+    fn place_of(&mut self, path: &TreePath) -> Place;
+    /// Looks at what is on the disk now.
+    fn look(&mut self, path: &TreePath) -> Look;
+    /// Whether the file on the disk and a packaged one hold the same bytes: 16-bit sums are not
+    /// enough (format 1.3).
+    fn same_bytes(&mut self, _path: &TreePath, _from: Source) -> bool {
+        true
+    }
+    /// Puts a version there, or removes the file, if `expected` is what is there.
+    fn put(&mut self, path: &TreePath, version: &Version, from: Source, expected: Content) -> Put;
+}
+
+/// Where a version's bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The package, by its digest.
+    pub package: [u8; 32],
+    /// The number in it; `None` for a deletion.
+    pub member: Option<u32>,
+}
+
+/// What became of a change to the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It is done.
+    Done,
+    /// Something else was there than expected; nothing is done.
+    Changed,
+    /// Something that is no file is in the way; nothing is done.
+    InTheWay,
+    /// It could not be done, for this reason; nothing is done.
+    Failed(String),
+}
+
+/// What one package did.
+#[derive(Clone, Debug, Default)]
+pub struct Receipt {
+    /// Files replaced.
+    pub replaced: usize,
+    /// Files created.
+    pub created: usize,
+    /// Files removed.
+    pub removed: usize,
+    /// Updates and removes whose version was here already, or was older.
+    pub redundant: usize,
+    /// Rows that wait for a person.
+    pub questions: Vec<(TreePath, Why)>,
+    /// Rows that could not be applied, and why: the package is not taken in.
+    pub failed: Vec<(TreePath, String)>,
+    /// What taking it in showed; `None` if something failed.
+    pub taken: Option<TakenIn>,
+    /// Rows that changed in any way.
+    pub touched: BTreeSet<TreePath>,
+}
+
+impl Receipt {
+    /// Counts one change of the tree.
+    pub fn count(&mut self, there: Content, arrived: Content) {
+        match (there, arrived) {
+            (Content::Absent, Content::Absent) => self.redundant += 1,
+            (Content::Absent, Content::File(_)) => self.created += 1,
+            (Content::File(_), Content::Absent) => self.removed += 1,
+            (Content::File(_), Content::File(_)) => self.replaced += 1,
+        }
+    }
+}
+
+/// The circumstances of a visit.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit<'a> {
+    /// What the package says.
+    pub orders: &'a Orders,
+    /// Its sites in our numbers.
+    pub route: &'a Route,
+    /// Its digest.
+    pub package: [u8; 32],
+    /// What deletions that are sure do.
+    pub deletions: Deletions,
+    /// The time, in ms since 1970.
+    pub now_ms: u64,
+}
+
+/// Processes one package. Removes go before updates.
+pub fn visit(knowledge: &mut Knowledge, hands: &mut dyn Hands, visit: &Visit) -> Receipt {
+    let mut receipt = Receipt::default();
+    let (gone, there): (Vec<&OrderRow>, Vec<&OrderRow>) =
+        visit.orders.rows.iter().partition(|row| row.version.content == Content::Absent);
+    // Deepest first, so that a folder is empty when it is its turn.
+    for row in gone.into_iter().rev().chain(there) {
+        arrive(knowledge, hands, visit, row, &mut receipt);
+    }
+    if receipt.failed.is_empty() {
+        if visit.orders.since.is_none() {
+            receipt.touched.extend(spoken_of(knowledge, visit.route.from));
+        }
+        receipt.taken = Some(take_in(knowledge, visit.orders, visit.route, visit.now_ms));
+        receipt.touched.extend(visit.orders.rows.iter().map(|row| row.path.clone()));
+        receipt.touched.extend(visit.orders.wants.iter().cloned());
+    }
+    receipt
+}
+
+/// Returns the files that a remote has a word on: a package that lists every row may take it back.
+fn spoken_of(knowledge: &Knowledge, remote: usize) -> BTreeSet<TreePath> {
+    let rows = knowledge.rows.iter().map(|(path, row)| (path, &row.cells));
+    let spoken = rows.chain(&knowledge.lacking).filter(|(_, cells)| cells[remote].word.is_some());
+    spoken.map(|(path, _)| path.clone()).collect()
+}
+
+/// Judges every open question anew: the way may be free, a scan may have been added.
+pub fn reconsider(
+    knowledge: &mut Knowledge,
+    hands: &mut dyn Hands,
+    deletions: Deletions,
+    now_ms: u64,
+) -> Receipt {
+    let mut receipt = Receipt::default();
+    let paths: BTreeSet<TreePath> =
+        knowledge.questions.iter().map(|question| question.path.clone()).collect();
+    for path in paths {
+        judge_questions(knowledge, hands, &path, deletions, now_ms, &mut receipt);
+    }
+    receipt
+}
+
+/// What became of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// It is done.
+    Done,
+    /// The file is no longer what the person was shown; the question stays.
+    ChangedMeanwhile,
+    /// It could not be done, for this reason; the question stays.
+    Failed(String),
+}
+
+/// A person's answer to a question.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// The question.
+    pub question: &'a Question,
+    /// What the person chose.
+    pub choice: Choice,
+    /// The version of ours that the person was shown; `None` where there was no row.
+    pub shown: Option<Version>,
+    /// What deletions that are sure do: other questions on the path are judged anew.
+    pub deletions: Deletions,
+    /// The time, in ms since 1970.
+    pub now_ms: u64,
+}
+
+/// Carries out a person's answer.
+pub fn answer(
+    knowledge: &mut Knowledge,
+    hands: &mut dyn Hands,
+    answer: &Answer,
+    receipt: &mut Receipt,
+) -> Answered {
+    let Answer { question, choice, shown, deletions, now_ms } = *answer;
+    let path = &question.path;
+    receipt.touched.insert(path.clone());
+    let look = hands.look(path);
+    if let Look::Is(disk) = look {
+        see(knowledge, path, disk, Some(question.into()), now_ms);
+    }
+    let here = knowledge.rows.get(path).map(|row| row.version);
+    let is_settled_meanwhile = here.is_some_and(|here| here.content == question.version.content);
+    if here != shown && !is_settled_meanwhile {
+        return Answered::ChangedMeanwhile;
+    }
+    if choice == Choice::Take && !is_settled_meanwhile {
+        let Look::Is(disk) = look else {
+            return Answered::Failed("it cannot be read, or is no plain file".into());
+        };
+        let from = Source { package: question.package, member: question.member };
+        match hands.put(path, &question.version, from, disk) {
+            Put::Done => receipt.count(disk, question.version.content),
+            Put::Changed => return Answered::ChangedMeanwhile,
+            Put::InTheWay => return Answered::Failed("something is in the way".into()),
+            Put::Failed(why) => return Answered::Failed(why),
+        }
+    }
+    choose(knowledge, path, question.into(), choice, now_ms);
+    withdraw(knowledge, question);
+    judge_questions(knowledge, hands, path, deletions, now_ms, receipt);
+    Answered::Done
+}
+
+/// Judges one row of a package and does what is settled.
+fn arrive(
+    knowledge: &mut Knowledge,
+    hands: &mut dyn Hands,
+    visit: &Visit,
+    order: &OrderRow,
+    receipt: &mut Receipt,
+) {
+    let arrived = Lineage::new(&order.version, &order.history);
+    let member = match order.act {
+        Act::Update { member, .. } => Some(member),
+        Act::Remove { .. } => None,
+        Act::Tell => return tell(knowledge, hands, visit, order, receipt),
+    };
+    if is_forgotten(knowledge, visit.route.from, visit.orders.serial, &order.path) {
+        receipt.redundant += 1;
+        return;
+    }
+    let from = Source { package: visit.package, member };
+    let outcome = weigh(knowledge, hands, &order.path, arrived, from, visit, receipt);
+    after(knowledge, hands, visit, order, from, outcome, receipt);
+}
+
+/// A row without contents: the same version and older ones are joined, a deletion is judged as one
+/// (it needs no contents), news will be asked for.
+fn tell(
+    knowledge: &mut Knowledge,
+    hands: &mut dyn Hands,
+    visit: &Visit,
+    order: &OrderRow,
+    receipt: &mut Receipt,
+) {
+    let arrived = Lineage::new(&order.version, &order.history);
+    if order.version.content == Content::Absent
+        && !is_forgotten(knowledge, visit.route.from, visit.orders.serial, &order.path)
+    {
+        let from = Source { package: visit.package, member: None };
+        let outcome = weigh(knowledge, hands, &order.path, arrived, from, visit, receipt);
+        return after(knowledge, hands, visit, order, from, outcome, receipt);
+    }
+    let Some(row) = knowledge.rows.get(&order.path) else { return };
+    let verdict = super::decide::decide(Some(Lineage::of(row)), arrived);
+    // Its contents may have come before, and wait with a question.
+    let mut is_news = hear(knowledge, &order.path, arrived);
+    if let Verdict::Redundant | Verdict::Stale = verdict {
+        is_news |= settle(knowledge, &order.path, arrived, Settled::Stays, visit.now_ms);
+    }
+    if is_news {
+        judge_questions(knowledge, hands, &order.path, visit.deletions, visit.now_ms, receipt);
+    }
+}
+
+/// What weighing one arrival ended in.
+enum Outcome {
+    Settled,
+    Ask(Why),
+    Failed(String),
+}
+
+/// Decides one arrival against the disk and the row, and carries it out if it is settled.
+fn weigh(
+    knowledge: &mut Knowledge,
+    hands: &mut dyn Hands,
+    path: &TreePath,
+    arrived: Lineage,
+    from: Source,
+    visit: &Visit,
+    receipt: &mut Receipt,
+) -> Outcome {
+    for _ in 0..TRIES_MAX {
+        // What the row says is enough for what changes nothing: no file is read for it.
+        let row = knowledge.rows.get(path).map(Lineage::of);
+        let by_row = judge(row, arrived, Place::Inside, Deletions::Apply);
+        if let Verdict::Redundant | Verdict::Stale = by_row {
+            receipt.redundant += 1;
+            settle(knowledge, path, arrived, Settled::Stays, visit.now_ms);
+            return Outcome::Settled;
+        }
+        let (place, disk) = place_and_disk(hands, path);
+        if let (Place::Inside | Place::Sensitive, Some(disk)) = (place, disk) {
+            see(knowledge, path, disk, Some(arrived), visit.now_ms);
+        }
+        let row = knowledge.rows.get(path).map(Lineage::of);
+        match judge(row, arrived, where_it_counts(place, disk, &arrived), visit.deletions) {
+            Verdict::Redundant | Verdict::Stale => {
+                receipt.redundant += 1;
+                settle(knowledge, path, arrived, Settled::Stays, visit.now_ms);
+                return Outcome::Settled;
+            }
+            Verdict::Ask(why) => return Outcome::Ask(why),
+            Verdict::Create | Verdict::Replace => {
+                let there = disk.unwrap_or(Content::Absent);
+                match change(hands, path, arrived.version, from, there) {
+                    Put::Done => {
+                        receipt.count(there, arrived.version.content);
+                        settle(knowledge, path, arrived, Settled::Arrived, visit.now_ms);
+                        return Outcome::Settled;
+                    }
+                    Put::Changed => continue,
+                    Put::InTheWay => return Outcome::Ask(Why::InTheWay),
+                    Put::Failed(why) => return Outcome::Failed(why),
+                }
+            }
+        }
+    }
+    Outcome::Ask(Why::Unreadable)
+}
+
+/// Lists what was not settled, and judges the open questions on the path anew.
+fn after(
+    knowledge: &mut Knowledge,
+    hands: &mut dyn Hands,
+    visit: &Visit,
+    order: &OrderRow,
+    from: Source,
+    outcome: Outcome,
+    receipt: &mut Receipt,
+) {
+    receipt.touched.insert(order.path.clone());
+    match outcome {
+        Outcome::Settled => {}
+        Outcome::Failed(why) => receipt.failed.push((order.path.clone(), why)),
+        Outcome::Ask(why) => {
+            let question = Question {
+                path: order.path.clone(),
+                version: order.version,
+                history: order.history.clone(),
+                remote: visit.route.from,
+                package: from.package,
+                member: from.member,
+                why,
+                at_ms: visit.now_ms,
+            };
+            if ask(knowledge, question) {
+                receipt.questions.push((order.path.clone(), why));
+            }
+        }
+    }
+    judge_questions(knowledge, hands, &order.path, visit.deletions, visit.now_ms, receipt);
+}
+
+/// Judges the open questions on one path anew; what the table has come to answer is carried out
+/// and withdrawn.
+fn judge_questions(
+    knowledge: &mut Knowledge,
+    hands: &mut dyn Hands,
+    path: &TreePath,
+    deletions: Deletions,
+    now_ms: u64,
+    receipt: &mut Receipt,
+) {
+    if !knowledge.questions.iter().any(|question| question.path == *path) {
+        return;
+    }
+    receipt.touched.insert(path.clone());
+    let (place, disk) = place_and_disk(hands, path);
+    if let (Place::Inside | Place::Sensitive, Some(disk)) = (place, disk) {
+        // A processing that was killed may have put there what a question was about.
+        let is_it = |open: &&Question| open.path == *path && open.version.content == disk;
+        let question = knowledge.questions.iter().find(is_it).cloned();
+        see(knowledge, path, disk, question.as_ref().map(Lineage::from), now_ms);
+    }
+    let place = |arrived: &Lineage| where_it_counts(place, disk, arrived);
+    for (question, verdict) in judge_anew(knowledge, path, &place, deletions) {
+        let settled = match verdict {
+            Verdict::Redundant | Verdict::Stale => Settled::Stays,
+            Verdict::Ask(why) => {
+                knowledge
+                    .questions
+                    .iter_mut()
+                    .filter(|q| **q == question)
+                    .for_each(|q| q.why = why);
+                continue;
+            }
+            Verdict::Create | Verdict::Replace => {
+                let from = Source { package: question.package, member: question.member };
+                let there = disk.unwrap_or(Content::Absent);
+                if change(hands, path, &question.version, from, there) != Put::Done {
+                    continue;
+                }
+                receipt.count(there, question.version.content);
+                Settled::Arrived
+            }
+        };
+        settle(knowledge, path, (&question).into(), settled, now_ms);
+        withdraw(knowledge, &question);
+        return judge_questions(knowledge, hands, path, deletions, now_ms, receipt);
+    }
+}
+
+/// Where a path lies and what is there; where it cannot be looked at, that is where it lies.
+fn place_and_disk(hands: &mut dyn Hands, path: &TreePath) -> (Place, Option<Content>) {
+    let place = hands.place_of(path);
+    match hands.look(path) {
+        Look::Is(content) => (place, Some(content)),
+        Look::NotKnown(unseen) => (if place == Place::Inside { unseen } else { place }, None),
+    }
+}
+
+/// Returns the place as it counts for what arrives: nothing is done where nothing is.
+fn where_it_counts(place: Place, disk: Option<Content>, arrived: &Lineage) -> Place {
+    let is_nothing = disk == Some(Content::Absent) && arrived.version.content == Content::Absent;
+    if is_nothing { Place::Inside } else { place }
+}
+
+/// Enters what is on the disk before anything is decided.
+fn see(
+    knowledge: &mut Knowledge,
+    path: &TreePath,
+    disk: Content,
+    arriving: Option<Lineage>,
+    now_ms: u64,
+) {
+    let stamp = knowledge.stamp();
+    let remotes = knowledge.remotes.len();
+    match (knowledge.rows.get_mut(path), disk) {
+        (Some(row), _) => {
+            bring_up_to_date(row, disk, arriving, stamp, now_ms);
+        }
+        (None, Content::Absent) => {}
+        (None, Content::File(_)) => {
+            let row = match arriving.filter(|arriving| arriving.version.content == disk) {
+                Some(arriving) => super::decide::create(arriving, remotes, stamp, now_ms),
+                None => knowledge.first_row(disk, stamp),
+            };
+            knowledge.insert_row(path.clone(), row);
+        }
+    }
+}
+
+/// Changes the tree, unless it is so already (a tombstone where nothing is).
+fn change(
+    hands: &mut dyn Hands,
+    path: &TreePath,
+    version: &Version,
+    from: Source,
+    there: Content,
+) -> Put {
+    if version.content == there {
+        return Put::Done;
+    }
+    hands.put(path, version, from, there)
+}
