@@ -1,0 +1,209 @@
+//! How each mutant breaks its rule, from outside.
+
+use std::collections::BTreeMap;
+
+use remsync::model::knowledge::{Knowledge, Row, Sent, Word};
+use remsync::model::orders::{Act, OrderRow, Orders};
+use remsync::model::verdict::Verdict;
+use remsync::model::version::{Ancestor, Content};
+use remsync::model::{History, TreePath, Version};
+use remsync::rules::decide::{Lineage, decide};
+use remsync::rules::learn::{Route, take_in};
+use remsync::rules::plan::{Outgoing, With};
+use remsync::rules::visit::{Receipt, Visit};
+
+use super::mutant::Mutant;
+use super::world::DAY_MS;
+
+/// Before a broadcast is planned.
+pub fn before_plan(mutant: Option<Mutant>, knowledge: &mut Knowledge, now_ms: u64) {
+    if mutant == Some(Mutant::BackwardsUnseen) {
+        for correspondence in &mut knowledge.remotes {
+            correspondence.wants_all = false;
+            correspondence.seen = correspondence.seen.max(correspondence.last);
+        }
+    }
+    if mutant == Some(Mutant::HearsayStops) {
+        let cells = knowledge.rows.values_mut().flat_map(|row| &mut row.cells);
+        cells.filter_map(|cell| cell.heard.as_mut()).for_each(|heard: &mut Sent| {
+            heard.at_ms = now_ms;
+        });
+    }
+}
+
+/// Once orders are written.
+pub fn after_orders(mutant: Option<Mutant>, orders: &mut Orders) {
+    if mutant == Some(Mutant::WantsUnheard) {
+        orders.wants.clear();
+        orders.want_all = false;
+    }
+}
+
+/// Before a carrier is asked.
+pub fn before_sending(mutant: Option<Mutant>, knowledge: &mut Knowledge, outgoing: &Outgoing) {
+    if mutant != Some(Mutant::BeliefsEarly) {
+        return;
+    }
+    for listed in outgoing.rows.iter().filter(|row| row.with == With::Contents) {
+        if let Some(row) = knowledge.rows.get_mut(&listed.path) {
+            let serial = row.cells[outgoing.remote].word.as_ref().map_or(1, |word| word.serial);
+            let word = Word { version: row.version, history: History::new(), serial };
+            row.cells[outgoing.remote].word = Some(word);
+        }
+    }
+}
+
+/// Tombstones go long before they may.
+pub fn forget_early(mutant: Option<Mutant>, knowledge: &mut Knowledge, now_ms: u64) {
+    if mutant == Some(Mutant::TombstonesEarly) {
+        knowledge.rows.retain(|_, row| {
+            row.version.content != Content::Absent || now_ms < row.deleted_ms + DAY_MS
+        });
+    }
+}
+
+/// What arrives, as the mutant reads it.
+pub fn before_visit(
+    mutant: Option<Mutant>,
+    knowledge: &mut Knowledge,
+    orders: &mut Orders,
+    route: &Route,
+) {
+    match mutant {
+        Some(Mutant::Ties) => insert_lineage(knowledge, orders, |v| matches!(v, Verdict::Ask(_))),
+        Some(Mutant::StaleReplaces) => insert_lineage(knowledge, orders, |v| v == Verdict::Stale),
+        Some(Mutant::OlderSerial) => {
+            knowledge.remotes[route.from].heard = 0;
+            let cells = knowledge.rows.values_mut().map(|row| &mut row.cells[route.from]);
+            cells.filter_map(|cell| cell.word.as_mut()).for_each(|word| word.serial = 0);
+        }
+        Some(Mutant::UnlistedIsGone) => unlisted_is_gone(knowledge, orders, route),
+        _ => {}
+    }
+}
+
+/// Names what is here among the ancestors of what arrives, so that it gives way.
+fn insert_lineage(knowledge: &Knowledge, orders: &mut Orders, fits: impl Fn(Verdict) -> bool) {
+    for order in &mut orders.rows {
+        let Some(row) = knowledge.rows.get(&order.path) else { continue };
+        let arrived = Lineage::new(&order.version, &order.history);
+        if fits(decide(Some(Lineage::of(row)), arrived)) {
+            order.history.insert(row.version.ancestor());
+            order.history.join(&row.history);
+            order.history.remove(&order.version.ancestor());
+            order.history.insert(Ancestor { generation: 0, prefix: None });
+        }
+    }
+}
+
+fn unlisted_is_gone(knowledge: &Knowledge, orders: &mut Orders, route: &Route) {
+    for (path, row) in &knowledge.rows {
+        let is_listed = orders.rows.iter().any(|order| order.path == *path);
+        if is_listed || row.cells[route.from].word.is_none() {
+            continue;
+        }
+        let mut history = row.history.clone();
+        history.insert(row.version.ancestor());
+        let version = Version { generation: row.version.generation + 1, content: Content::Absent };
+        let expected = row.version.content.into();
+        let act = Act::Remove { expected };
+        orders.rows.push(OrderRow { path: path.clone(), version, history, columns: vec![], act });
+    }
+    orders.rows.sort_by(|a, b| a.path.cmp(&b.path));
+}
+
+/// After a package was processed.
+pub fn after_visit(
+    mutant: Option<Mutant>,
+    knowledge: &mut Knowledge,
+    visit: &Visit,
+    receipt: &mut Receipt,
+) {
+    match mutant {
+        Some(Mutant::GapsIgnored) => {
+            let correspondence = &mut knowledge.remotes[visit.route.from];
+            correspondence.gaps.clear();
+            correspondence.taken = correspondence.taken.max(visit.orders.serial);
+        }
+        Some(Mutant::FailedSeen) if !receipt.failed.is_empty() => {
+            receipt.failed.clear();
+            take_in(knowledge, visit.orders, visit.route, visit.now_ms);
+        }
+        _ => {}
+    }
+}
+
+/// Returns what [`after_answer`] brings back.
+pub fn before_answer(
+    mutant: Option<Mutant>,
+    knowledge: &Knowledge,
+    path: &TreePath,
+) -> Option<Row> {
+    knowledge.rows.get(path).filter(|_| mutant == Some(Mutant::ChoicesForgotten)).cloned()
+}
+
+/// A choice leaves no trace in the history.
+pub fn after_answer(
+    _mutant: Option<Mutant>,
+    knowledge: &mut Knowledge,
+    path: &TreePath,
+    before: Option<Row>,
+) {
+    if let (Some(row), Some(before)) = (knowledge.rows.get_mut(path), before) {
+        row.history = before.history;
+    }
+}
+
+/// Returns what [`bring_back`] brings back.
+pub fn before_rules(mutant: Option<Mutant>, knowledge: &Knowledge) -> BTreeMap<TreePath, Row> {
+    match mutant {
+        Some(Mutant::ChoicesUntold | Mutant::HearsayStops | Mutant::NoResend) => {
+            knowledge.rows.clone()
+        }
+        _ => BTreeMap::new(),
+    }
+}
+
+/// A row whose history alone changed is not listed; what was heard or sent is not taken back.
+pub fn bring_back(
+    mutant: Option<Mutant>,
+    knowledge: &mut Knowledge,
+    before: BTreeMap<TreePath, Row>,
+) {
+    for (path, before) in before {
+        let Some(row) = knowledge.rows.get_mut(&path) else { continue };
+        if mutant == Some(Mutant::ChoicesUntold) && row.version == before.version {
+            row.changed = before.changed;
+        }
+        for (cell, before) in row.cells.iter_mut().zip(before.cells) {
+            match mutant {
+                Some(Mutant::HearsayStops) => cell.heard = cell.heard.or(before.heard),
+                Some(Mutant::NoResend) => cell.sent = cell.sent.or(before.sent),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Takes the generations out of all that a site knows.
+pub fn after_rules(mutant: Option<Mutant>, knowledge: &mut Knowledge) {
+    if mutant != Some(Mutant::Generations) {
+        return;
+    }
+    for row in knowledge.rows.values_mut() {
+        flatten(&mut row.version, &mut row.history);
+        for word in row.cells.iter_mut().filter_map(|cell| cell.word.as_mut()) {
+            flatten(&mut word.version, &mut word.history);
+        }
+    }
+    for question in &mut knowledge.questions {
+        flatten(&mut question.version, &mut question.history);
+    }
+}
+
+fn flatten(version: &mut Version, history: &mut History) {
+    version.generation = version.generation.min(1);
+    let all = history.iter().map(|a| Ancestor { generation: a.generation.min(1), ..*a });
+    *history = all.collect();
+    history.remove(&version.ancestor());
+}

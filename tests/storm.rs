@@ -1,0 +1,72 @@
+//! The storm in small: some thousand seeds of it, and every mutant found. The whole of it is
+//! `cargo run --release --example storm`.
+#![allow(clippy::unwrap_used, reason = "a test fails so")]
+
+// The example's command line uses more of it.
+#[allow(dead_code, unused_imports)]
+#[path = "../examples/storm/mod.rs"]
+mod storm;
+
+use storm::{Counts, KINDS, Kind, MUTANTS, Mutant, Outcome, Storm, sweep, trace};
+
+/// About 20 s without optimization on two processors; CI runs 10,000 in the release profile.
+const SEEDS: u64 = 3_000;
+/// Every mutant is found within so many seeds.
+const SEEDS_OF_MUTANTS: u64 = 4_000;
+
+fn run(seeds: u64, sites_max: usize, mutant: Option<Mutant>) -> (Storm, Outcome) {
+    let seed = std::env::var("REMSYNC_SEED").map_or(1, |seed| seed.parse().unwrap());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let storm = Storm { seed, seeds, sites_max, mutant, threads };
+    (storm, sweep(&storm))
+}
+
+fn assert_calm(storm: &Storm, outcome: &Outcome) {
+    if let Some((seed, broken)) = &outcome.failure {
+        let lines = trace(storm, *seed, broken).join("\n");
+        panic!("REMSYNC_SEED={seed}: {}: {}\n{lines}", broken.invariant, broken.detail);
+    }
+}
+
+#[test]
+fn no_seed_breaks_an_invariant() {
+    let (storm, outcome) = run(SEEDS, 7, None);
+    assert_calm(&storm, &outcome);
+    assert_eq!(outcome.seeds, SEEDS);
+    let exempt = [Kind::AfterLoss, Kind::AfterForgotten, Kind::FilesBackAfterLoss];
+    for (kind, words) in KINDS.iter().filter(|(kind, _)| !exempt.contains(kind)) {
+        let is_rare = matches!(kind, Kind::AfterOpposed);
+        assert!(is_rare || outcome.counts.of(*kind) > 0, "{words}: never");
+    }
+}
+
+#[test]
+fn two_sites_alone() {
+    let (storm, outcome) = run(SEEDS / 3, 2, None);
+    assert_calm(&storm, &outcome);
+}
+
+#[test]
+fn every_mutant_is_found() {
+    for (mutant, name, what) in MUTANTS {
+        let (_, outcome) = run(SEEDS_OF_MUTANTS, 7, Some(*mutant));
+        assert!(outcome.failure.is_some(), "{name} ({what}) lives");
+    }
+}
+
+#[test]
+fn the_same_seeds_give_the_same_counts_on_one_thread_and_on_three() {
+    let storm = Storm { seed: 7, seeds: 600, sites_max: 5, mutant: None, threads: 1 };
+    let alone = sweep(&storm);
+    assert_eq!(alone, sweep(&Storm { threads: 3, ..storm }));
+    assert_ne!(alone.counts, Counts::default());
+}
+
+#[test]
+fn a_failing_seed_has_a_trace_without_needless_steps() {
+    let mutant = Mutant::named("ties");
+    let (storm, outcome) = run(50, 3, mutant);
+    let (seed, broken) = outcome.failure.unwrap();
+    let lines = trace(&storm, seed, &broken);
+    assert!(lines.iter().any(|line| line.starts_with("BROKEN: ")), "{lines:?}");
+}
