@@ -1,0 +1,14 @@
+//! Floor 1, right: how things are written. Bytes to model and back; knows no rules.
+
+pub mod counted;
+pub mod digest;
+pub mod journal;
+pub mod ledger;
+pub mod mail;
+pub mod message;
+pub mod orders;
+pub mod package;
+pub mod percent;
+pub mod project;
+pub mod settings;
+pub mod statement;

@@ -1,0 +1,624 @@
+//! The `.remsync` file, both formats, and the lines of identity that orders share with it.
+//!
+//! Not all that a project knows: histories, serials and own words are the ledger's. Invariant:
+//! what is printed is read back the same, and in format 1.3 by the program of 1994–2010 too.
+
+use std::collections::btree_map::Entry;
+use std::io::{self, BufRead, Write};
+
+use super::statement::{self, Lines, Statement, TextFault, Words};
+use crate::model::knowledge::{Cell, Knowledge, Row};
+use crate::model::limits::{PATH_BYTES_MAX, REMOTES_MAX, TITLE_BYTES_MAX};
+use crate::model::project::{Format, Identity, Project};
+use crate::model::{Address, Belief, Content, History, Site, TreePath, Version};
+
+/// The first line, to the letter: the original program writes it too.
+const WARNING: &[u8] =
+    b"# This file is maintained automatically by program `remsync'.  DO NOT EDIT!\n\n";
+
+/// The lines that say who takes part and which files belong, as far as they were read.
+#[derive(Debug, Default)]
+pub(crate) struct IdentityLines {
+    format: Option<Format>,
+    /// The keywords are those of before 1.3, whose ignores were not anchored.
+    is_oldest: bool,
+    title: Option<String>,
+    here: Option<Site>,
+    remotes: Vec<Site>,
+    scans: Vec<Vec<u8>>,
+    ignores: Vec<Vec<u8>>,
+}
+
+/// Reads a `.remsync` file that lies in memory; `file` is what people call it.
+///
+/// # Errors
+/// The first [`TextFault`] found.
+pub fn parse(bytes: &[u8], file: &str) -> Result<Project, TextFault> {
+    read(bytes, file)
+}
+
+/// Reads a `.remsync` file as it comes. In 2.0 the rows have no history yet, and no cell knows
+/// anything: the ledger completes them.
+///
+/// # Errors
+/// The first [`TextFault`] found.
+pub fn read(reader: impl BufRead, file: &str) -> Result<Project, TextFault> {
+    let mut lines = Lines::new(reader, file);
+    let mut head = IdentityLines::default();
+    let mut knowledge = Knowledge::default();
+    while let Some(line) = lines.next_statement()? {
+        if line.line.is_empty() || line.line.starts_with(b"#") || head.take(&line)? {
+            continue;
+        }
+        if !line.keyword.is_empty() {
+            return Err(line.fault("an unknown keyword"));
+        }
+        let (path, row) = file_line(head.format(), head.remotes.len(), &line)?;
+        match knowledge.rows.entry(path) {
+            Entry::Vacant(place) => drop(place.insert(row)),
+            Entry::Occupied(_) => return Err(line.fault("a file listed twice")),
+        }
+    }
+    let identity = head.finish(|why| lines.fault(why))?;
+    knowledge.remotes.resize_with(identity.remotes.len(), Default::default);
+    // A remote may be named after the files: its column is empty in the lines before.
+    for row in knowledge.rows.values_mut() {
+        row.cells.resize_with(identity.remotes.len(), Cell::default);
+    }
+    Ok(Project { identity, knowledge })
+}
+
+/// Returns the `.remsync` file of `project`. See [`write()`].
+pub fn print(project: &Project) -> Vec<u8> {
+    let mut out = Vec::new();
+    // Writing into memory cannot fail.
+    let _ = write(project, &mut out);
+    out
+}
+
+/// Writes the `.remsync` file of `project`. A file that format 1.3 cannot name
+/// ([`is_writable_word`]) is left out.
+///
+/// # Errors
+/// What `out` answers.
+pub fn write(project: &Project, mut out: impl Write) -> io::Result<()> {
+    let identity = &project.identity;
+    let mut line = WARNING.to_vec();
+    push_sites(identity, &mut line);
+    line.push(b'\n');
+    push_patterns(identity, &mut line);
+    out.write_all(&line)?;
+    // What only the ledger holds: refused files of 2.0, deletions that 1.3 has yet to tell.
+    let is_told = |row: &Row| match identity.format {
+        Format::V2_0 => row.version.generation > 0,
+        Format::V1_3 => row.version.generation == 0,
+    };
+    let writable = |(path, row): &(&TreePath, &Row)| {
+        is_told(row) && is_writable_word(identity.format, path.as_bytes())
+    };
+    for (path, row) in project.knowledge.rows.iter().filter(writable) {
+        line.clear();
+        push_file_line(identity, path, row, &mut line);
+        out.write_all(&line)?;
+    }
+    Ok(())
+}
+
+/// Whether `format` can write `bytes` as one parameter: 1.3 has no way to write white space and
+/// control characters, nor nothing at all.
+pub fn is_writable_word(format: Format, bytes: &[u8]) -> bool {
+    !bytes.is_empty()
+        && match format {
+            Format::V1_3 => !bytes.iter().any(|&b| b <= b' ' || b == 0x7f),
+            Format::V2_0 => true,
+        }
+}
+
+/// Appends the lines `format`, `title`, `here` and `remote`.
+pub(crate) fn push_sites(identity: &Identity, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("format\t{}\ntitle\t", identity.format).as_bytes());
+    out.extend_from_slice(identity.title.as_bytes());
+    out.push(b'\n');
+    push_site("here", identity.format, &identity.here, out);
+    identity.remotes.iter().for_each(|site| push_site("remote", identity.format, site, out));
+}
+
+/// Appends the lines `scan` and `ignore`, each sorted by their bytes, as the original does.
+///
+/// Format 1.3 cannot write white space. Leaving a pattern out would change which files belong, so
+/// it is spelled as the nearest that can be written: `?` in a scan, `\xHH` in an ignore.
+pub(crate) fn push_patterns(identity: &Identity, out: &mut Vec<u8>) {
+    let is_plain = identity.format == Format::V2_0;
+    let mut push = |keyword: &[u8], patterns: &[Vec<u8>], spell: fn(&[u8]) -> Vec<u8>| {
+        let mut patterns: Vec<Vec<u8>> =
+            patterns.iter().map(|p| if is_plain { p.clone() } else { spell(p) }).collect();
+        patterns.sort_unstable();
+        for pattern in patterns.iter().filter(|pattern| !pattern.is_empty()) {
+            out.extend_from_slice(keyword);
+            out.push(b'\t');
+            statement::push_bytes(out, identity.format, pattern);
+            out.push(b'\n');
+        }
+    };
+    push(b"scan", &identity.scans, spelled_scan);
+    push(b"ignore", &identity.ignores, spelled_ignore);
+}
+
+impl IdentityLines {
+    /// Takes one line in, if it is one of identity; `false` when it is none.
+    pub(crate) fn take(&mut self, line: &Statement<'_>) -> Result<bool, TextFault> {
+        match line.keyword {
+            b"format" => self.take_format(line)?,
+            b"remsync" | b"version" => self.take_oldest_format(line)?,
+            b"title" => {
+                let title = title(self.format(), line)?;
+                once(line, &mut self.title, title)?;
+            }
+            b"here" | b"local" => {
+                let site = site(self.format(), line)?;
+                once(line, &mut self.here, site)?;
+            }
+            b"remote" => self.take_remote(line)?,
+            b"scan" => self.scans.push(pattern(self.format(), line)?),
+            b"ignore" => {
+                let ignore = pattern(self.format(), line)?;
+                self.ignores.push(upgraded_ignore(ignore, self.is_oldest));
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Returns the format named so far; 1.3 is what a file without such a line is.
+    pub(crate) fn format(&self) -> Format {
+        self.format.unwrap_or(Format::V1_3)
+    }
+
+    /// Returns how many remotes were read so far.
+    pub(crate) fn remotes(&self) -> usize {
+        self.remotes.len()
+    }
+
+    /// Returns the identity, if all was there.
+    pub(crate) fn finish(
+        self,
+        fault: impl Fn(&'static str) -> TextFault,
+    ) -> Result<Identity, TextFault> {
+        let format = self.format();
+        let title = match (self.title, format) {
+            (Some(title), _) => title,
+            (None, Format::V1_3) => String::new(),
+            (None, Format::V2_0) => return Err(fault("no \"title\" line")),
+        };
+        let here = self.here.ok_or_else(|| fault("no \"here\" line"))?;
+        let IdentityLines { remotes, scans, ignores, .. } = self;
+        Ok(Identity { format, title, here, remotes, scans, ignores })
+    }
+
+    fn take_format(&mut self, line: &Statement<'_>) -> Result<(), TextFault> {
+        let format = match line.rest()? {
+            b"remsync 1.3" => Format::V1_3,
+            b"remsync 2.0" => Format::V2_0,
+            _ => return Err(line.fault("a format that is neither remsync 1.3 nor remsync 2.0")),
+        };
+        self.must_be_first(line)?;
+        once(line, &mut self.format, format)
+    }
+
+    /// Takes the line that named the format before 1.3.
+    fn take_oldest_format(&mut self, line: &Statement<'_>) -> Result<(), TextFault> {
+        match line.only("version")? {
+            [b'1', b'.', b'0'..=b'3'] => {}
+            _ => return Err(line.fault("a format that is not 1.0 to 1.3")),
+        }
+        self.must_be_first(line)?;
+        self.is_oldest = true;
+        once(line, &mut self.format, Format::V1_3)
+    }
+
+    /// Names are spelled as the format says, so nothing may stand before it.
+    fn must_be_first(&self, line: &Statement<'_>) -> Result<(), TextFault> {
+        let is_first = self.title.is_none()
+            && self.here.is_none()
+            && self.remotes.is_empty()
+            && self.scans.is_empty()
+            && self.ignores.is_empty();
+        if is_first { Ok(()) } else { Err(line.fault("the format is not named first")) }
+    }
+
+    fn take_remote(&mut self, line: &Statement<'_>) -> Result<(), TextFault> {
+        if self.remotes.len() == REMOTES_MAX {
+            return Err(line.fault(format!("more than {REMOTES_MAX} remotes")));
+        }
+        self.remotes.push(site(self.format(), line)?);
+        Ok(())
+    }
+}
+
+/// Sets `place`, which a line may set only once.
+pub(crate) fn once<T>(
+    line: &Statement<'_>,
+    place: &mut Option<T>,
+    value: T,
+) -> Result<(), TextFault> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(line.fault("a line that may stand only once")),
+    }
+}
+
+fn title(format: Format, line: &Statement<'_>) -> Result<String, TextFault> {
+    let bytes = line.rest()?;
+    let title = match (std::str::from_utf8(bytes), format) {
+        (Ok(title), _) => title.to_owned(),
+        // Before UTF-8 a title was Latin-1; what is printed again is UTF-8.
+        (Err(_), Format::V1_3) => bytes.iter().map(|&b| char::from(b)).collect(),
+        (Err(_), Format::V2_0) => return Err(line.fault("a title that is not UTF-8")),
+    };
+    if title.len() > TITLE_BYTES_MAX {
+        return Err(line.fault(format!("a title over {TITLE_BYTES_MAX} bytes")));
+    }
+    if title.chars().any(char::is_control) {
+        return Err(line.fault("a control character in the title"));
+    }
+    Ok(title)
+}
+
+fn site(format: Format, line: &Statement<'_>) -> Result<Site, TextFault> {
+    let mut words = line.words()?;
+    let address = words.need("address")?;
+    let address =
+        std::str::from_utf8(address).map_err(|_| line.fault("an address not in UTF-8"))?;
+    let address = Address::new(address).map_err(|fault| line.fault(fault.to_string()))?;
+    let directory = match words.need("directory")? {
+        b"-" => None,
+        word => Some(line.check(statement::bytes(format, word))?.into_boxed_slice()),
+    };
+    words.end()?;
+    let directory_bytes = directory.as_deref().unwrap_or_default();
+    if directory_bytes.len() > PATH_BYTES_MAX {
+        return Err(line.fault(format!("a directory over {PATH_BYTES_MAX} bytes")));
+    }
+    if directory_bytes.contains(&0) {
+        return Err(line.fault("a NUL in the directory"));
+    }
+    Ok(Site { address, directory })
+}
+
+fn pattern(format: Format, line: &Statement<'_>) -> Result<Vec<u8>, TextFault> {
+    let pattern = line.check(statement::bytes(format, line.only("pattern")?))?;
+    if pattern.contains(&0) { Err(line.fault("a NUL in a pattern")) } else { Ok(pattern) }
+}
+
+/// Returns an ignore as 1.3 means it. Before 1.3 it was not anchored; and the one that the program
+/// itself wrote for its own files then named only one of those that there are now.
+fn upgraded_ignore(ignore: Vec<u8>, is_oldest: bool) -> Vec<u8> {
+    if ignore == br"\.remsync" {
+        return br"\.remsync.*".to_vec();
+    }
+    if !is_oldest {
+        return ignore;
+    }
+    let (sign, expression) = match ignore.strip_prefix(b"!") {
+        Some(expression) => (&b"!"[..], expression),
+        None => (&b""[..], &ignore[..]),
+    };
+    [sign, b".*(?:", expression, b").*"].concat()
+}
+
+fn file_line(
+    format: Format,
+    remotes: usize,
+    line: &Statement<'_>,
+) -> Result<(TreePath, Row), TextFault> {
+    let mut words = line.words()?;
+    let path = line.check(statement::path(format, words.need("file name")?))?;
+    let version = match format {
+        Format::V1_3 => Version { generation: 0, content: Content::Absent },
+        Format::V2_0 => own_version(line, &mut words)?,
+    };
+    let mut cells = Vec::with_capacity(remotes);
+    while let Some(word) = words.next_raw() {
+        // Before a short line is padded, its last value may be empty; without remotes it always is.
+        let is_padding = word.is_empty() && format == Format::V1_3;
+        let belief =
+            if is_padding { Belief::Unknown } else { line.check(statement::belief(format, word))? };
+        if is_padding && remotes == 0 {
+            continue;
+        }
+        if cells.len() == remotes {
+            return Err(line.fault(format!("more values than the {remotes} remotes before it")));
+        }
+        cells.push(match format {
+            Format::V1_3 => Cell { belief, ..Cell::default() },
+            // A word without its history would look like a stranger's: only the ledger has both.
+            Format::V2_0 => Cell::default(),
+        });
+    }
+    cells.resize_with(remotes, Cell::default);
+    Ok((path, Row { version, history: History::new(), changed: 0, deleted_ms: 0, cells }))
+}
+
+fn own_version(line: &Statement<'_>, words: &mut Words<'_, '_>) -> Result<Version, TextFault> {
+    let version = line.check(statement::version(words.need("version")?, 1))?;
+    match version.content.signature() {
+        Some(signature) if signature.executable().is_none() => {
+            Err(line.fault("a signature of format 1.3 in a file of format 2.0"))
+        }
+        _ => Ok(version),
+    }
+}
+
+fn push_site(keyword: &str, format: Format, site: &Site, out: &mut Vec<u8>) {
+    out.extend_from_slice(keyword.as_bytes());
+    out.push(b'\t');
+    out.extend_from_slice(site.address.as_str().as_bytes());
+    out.push(b' ');
+    match site.directory.as_deref() {
+        Some(directory) if is_writable_word(format, directory) => {
+            statement::push_bytes(out, format, directory);
+        }
+        _ => out.push(b'-'),
+    }
+    out.push(b'\n');
+}
+
+fn push_file_line(identity: &Identity, path: &TreePath, row: &Row, out: &mut Vec<u8>) {
+    let format = identity.format;
+    out.push(b'\t');
+    statement::push_bytes(out, format, path.as_bytes());
+    if format == Format::V2_0 {
+        out.push(b' ');
+        statement::push_version(out, &row.version);
+    } else if identity.remotes.is_empty() {
+        out.push(b' ');
+    }
+    for index in 0..identity.remotes.len() {
+        out.push(b' ');
+        statement::push_belief(out, format, &said(format, row.cells.get(index)));
+    }
+    out.push(b'\n');
+}
+
+/// Returns what the column of a remote says: in 1.3 our belief, in 2.0 its own last word.
+fn said(format: Format, cell: Option<&Cell>) -> Belief {
+    match (format, cell) {
+        (_, None) => Belief::Unknown,
+        (Format::V1_3, Some(cell)) => cell.belief,
+        (Format::V2_0, Some(cell)) => {
+            cell.word.as_ref().map_or(Belief::Unknown, |word| word.version.content.into())
+        }
+    }
+}
+
+fn spelled_scan(scan: &[u8]) -> Vec<u8> {
+    scan.iter().map(|&b| if is_writable_word(Format::V1_3, &[b]) { b } else { b'?' }).collect()
+}
+
+fn spelled_ignore(ignore: &[u8]) -> Vec<u8> {
+    let mut spelled = Vec::with_capacity(ignore.len());
+    let mut is_escaped = false;
+    for &byte in ignore {
+        if is_writable_word(Format::V1_3, &[byte]) {
+            spelled.push(byte);
+        } else {
+            let backslash = if is_escaped { "" } else { "\\" };
+            spelled.extend_from_slice(format!("{backslash}x{byte:02x}").as_bytes());
+        }
+        is_escaped = byte == b'\\' && !is_escaped;
+    }
+    spelled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the real program wrote (observed).
+    const OBSERVED: &str =
+        "# This file is maintained automatically by program `remsync'.  DO NOT EDIT!
+
+format\tremsync 1.3
+title\tZorglub project
+here\tspirou@spirou.champignac.land ~/spirou-copy
+remote\tfantasio@fantasio.champignac.land ~/fantasio-copy
+
+ignore\t(.*/)?core(\\..*)?
+ignore\t.*,v
+ignore\t.*/RCS/.*
+ignore\t.*\\.(bak|BAK)
+ignore\t.*\\.[oa]
+ignore\t.*~
+ignore\t\\.remsync.*
+ignore\t\\\\#.*
+\tempty 00000
+\tfile1 -
+\tsub/file3 08302
+";
+
+    const HEAD_1_3: &str = "format\tremsync 1.3\ntitle\tT\nhere\ta@x ~/a\n";
+    const HEAD_2_0: &str = "format\tremsync 2.0\ntitle\tT\nhere\ta@x ~/a\nremote\tb@x -\n";
+
+    fn path(text: &str) -> TreePath {
+        TreePath::new(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_the_original_wrote_is_kept_to_the_byte() {
+        let project = parse(OBSERVED.as_bytes(), ".remsync").unwrap();
+        assert_eq!(project.identity.title, "Zorglub project");
+        assert_eq!(project.identity.ignores.len(), 8);
+        let belief = |name| project.knowledge.rows[&path(name)].cells[0].belief;
+        assert_eq!(belief("file1"), Belief::Unknown);
+        assert_eq!(belief("sub/file3").to_string(), "08302");
+        assert_eq!(String::from_utf8(print(&project)).unwrap(), OBSERVED);
+    }
+
+    #[test]
+    fn crlf_and_a_missing_last_newline() {
+        let project = parse(OBSERVED.as_bytes(), ".remsync").unwrap();
+        let crlf = OBSERVED.replace('\n', "\r\n");
+        assert_eq!(parse(crlf.as_bytes(), ".remsync").unwrap(), project);
+        let cut = OBSERVED.trim_end();
+        assert_eq!(parse(cut.as_bytes(), ".remsync").unwrap(), project);
+    }
+
+    #[test]
+    fn short_lines_are_padded() {
+        let text =
+            format!("{HEAD_1_3}remote\tb@x -\nremote\tc@x -\n\tf 00070\n\tg\n\th \n\ti 666 \n");
+        let project = parse(text.as_bytes(), "t").unwrap();
+        let beliefs = |name| -> Vec<String> {
+            let cells = &project.knowledge.rows[&path(name)].cells;
+            cells.iter().map(|cell| cell.belief.to_string()).collect()
+        };
+        assert_eq!(beliefs("f"), ["00070", "?"]);
+        assert_eq!(beliefs("g"), ["?", "?"]);
+        assert_eq!(beliefs("h"), ["?", "?"]);
+        assert_eq!(beliefs("i"), ["666", "?"]);
+    }
+
+    #[test]
+    fn without_remotes_a_parameter_is_empty() {
+        let text = format!("{HEAD_1_3}\tf \n");
+        let project = parse(text.as_bytes(), "t").unwrap();
+        assert!(project.knowledge.rows[&path("f")].cells.is_empty());
+        assert!(print(&project).ends_with(b"\n\tf \n"));
+    }
+
+    #[test]
+    fn a_remote_after_the_files() {
+        let text = format!("{HEAD_1_3}remote\tb@x -\n\tf 00070\nremote\tc@x -\n");
+        let project = parse(text.as_bytes(), "t").unwrap();
+        assert_eq!(project.knowledge.rows[&path("f")].cells.len(), 2);
+        assert_eq!(project.knowledge.remotes.len(), 2);
+    }
+
+    #[test]
+    fn the_oldest_spelling() {
+        let text = "remsync\t1.2\nlocal\tSpirou@x /home/s\nremote\tf@x /home/f\nignore\t\\.o$\n\
+                    ignore\t!^src/\nignore\t\\.remsync\n\tfile1 57445\n\tfile2 -\n";
+        let project = parse(text.as_bytes(), "t").unwrap();
+        assert_eq!(project.identity.format, Format::V1_3);
+        assert_eq!(project.identity.title, "");
+        assert_eq!(project.identity.here.address.as_str(), "spirou@x");
+        let ignores: Vec<_> =
+            project.identity.ignores.iter().map(|i| String::from_utf8_lossy(i)).collect();
+        assert_eq!(ignores, [".*(?:\\.o$).*", "!.*(?:^src/).*", "\\.remsync.*"]);
+        assert_eq!(project.knowledge.rows.len(), 2);
+        assert_eq!(parse(&print(&project), "t").unwrap().knowledge, project.knowledge);
+        let newer = format!("{HEAD_1_3}ignore\t\\.remsync\nignore\ta\n");
+        let ignores = parse(newer.as_bytes(), "t").unwrap().identity.ignores;
+        assert_eq!(ignores, [b"\\.remsync.*".to_vec(), b"a".to_vec()]);
+    }
+
+    #[test]
+    fn a_latin_1_title_is_understood() {
+        let text = b"format\tremsync 1.3\ntitle\tG\xe4nge\nhere\ta@x -\n";
+        assert_eq!(parse(text, "t").unwrap().identity.title, "Gänge");
+    }
+
+    #[test]
+    fn what_1_3_cannot_write() {
+        let mut project = parse(HEAD_1_3.as_bytes(), "t").unwrap();
+        project.identity.scans = vec![b"my docs".to_vec()];
+        project.identity.ignores = vec![b"a b".to_vec(), br"c\ d".to_vec(), b"e\\\\ f".to_vec()];
+        project.identity.here.directory = Some((*b"/my home").into());
+        let mut row = Row::first(Content::Absent, 0, 0);
+        row.version.generation = 0;
+        project.knowledge.rows.insert(path("two words"), row.clone());
+        project.knowledge.rows.insert(path("x"), row);
+        let text = String::from_utf8(print(&project)).unwrap();
+        assert!(text.contains("here\ta@x -\n"), "{text}");
+        assert!(text.contains("scan\tmy?docs\n"), "{text}");
+        assert!(text.contains("ignore\ta\\x20b\nignore\tc\\x20d\nignore\te\\\\\\x20f\n"), "{text}");
+        assert!(text.contains("\tx \n") && !text.contains("words"), "{text}");
+    }
+
+    #[test]
+    fn malformed_lines() {
+        let v13 = |line: &str| format!("{HEAD_1_3}remote\tb@x -\n{line}\n").into_bytes();
+        let v20 = |line: &str| format!("{HEAD_2_0}{line}\n").into_bytes();
+        let sig = "0123456789abcdef".repeat(4);
+        let long = format!("title\t{}", "x".repeat(TITLE_BYTES_MAX + 1));
+        let table: Vec<(&str, Vec<u8>, u64, &str)> = vec![
+            ("unknown keyword", v13("visit\t0"), 5, "unknown keyword"),
+            ("x- is for orders only", v20("x-y\tz"), 5, "unknown keyword"),
+            ("no keyword, no tab", v13("f 00000"), 5, "unknown keyword"),
+            ("format twice", v13("format\tremsync 1.3"), 5, "first"),
+            ("other format", b"format\tremsync 1.4\n".to_vec(), 1, "neither"),
+            ("other program", b"format\trsync 1.3\n".to_vec(), 1, "neither"),
+            ("other old format", b"version\t2.0\n".to_vec(), 1, "1.0 to 1.3"),
+            ("format late", b"title\tT\nformat\tremsync 2.0\n".to_vec(), 2, "first"),
+            ("title twice", v20("title\tT"), 5, "only once"),
+            ("here twice", v20("here\ta@x -"), 5, "only once"),
+            ("title without tab", v20("title"), 5, "no TAB"),
+            (
+                "title too long",
+                b"format\tremsync 2.0\n".iter().copied().chain(long.bytes()).collect(),
+                2,
+                "1000 bytes",
+            ),
+            ("title control", b"format\tremsync 2.0\ntitle\ta\x1bb".to_vec(), 2, "control"),
+            ("title not utf-8", b"format\tremsync 2.0\ntitle\ta\xff".to_vec(), 2, "UTF-8"),
+            ("no title", b"format\tremsync 2.0\nhere\ta@x -\n".to_vec(), 2, "no \"title\""),
+            ("no here", b"format\tremsync 1.3\ntitle\tT\n".to_vec(), 2, "no \"here\""),
+            ("nothing", b"".to_vec(), 0, "no \"here\""),
+            ("no directory", v13("remote\tb@x"), 5, "no directory"),
+            ("bad address", v13("remote\t-b@x -"), 5, "begins with"),
+            ("bad address", v13("remote\ta/b@x -"), 5, "address"),
+            ("three words", v13("remote\tb@x a b"), 5, "too many"),
+            ("directory spelled otherwise", v20("remote\tb@x %41"), 5, "percent-encoded"),
+            ("directory with NUL", v20("remote\tb@x %00"), 5, "NUL"),
+            ("two scans on a line", v13("scan\ta b"), 5, "too many"),
+            ("empty scan", v13("scan\t"), 5, "no pattern"),
+            ("bad scan", v20("scan\t%2f"), 5, "upper-case"),
+            ("path up", v13("\t../f 00000"), 5, "path not allowed"),
+            ("path absolute", v13("\t/f 00000"), 5, "path not allowed"),
+            ("path ours", v13("\ta/.Remsync 00000"), 5, "path not allowed"),
+            ("path empty", v13("\t 00000"), 5, "no file name"),
+            ("too many values", v13("\tf 00000 00000"), 5, "more values"),
+            ("bad value", v13("\tf 0000"), 5, "five digits"),
+            ("value of 2.0", v13(&format!("\tf {sig}")), 5, "five digits"),
+            ("unknown sign of 2.0", v13("\tf ?"), 5, "five digits"),
+            ("no version", v20("\tf"), 5, "no version"),
+            ("version without generation", v20(&format!("\tf {sig} -")), 5, "generation"),
+            ("generation 0", v20("\tf 0.- -"), 5, "below 1"),
+            ("generation too high", v20("\tf 9007199254740993.- -"), 5, "over 9007199254740992"),
+            ("signature of 1.3", v20("\tf 1.00000 -"), 5, "format 1.3"),
+            ("contested", v20("\tf 1.- 666"), 5, "64 lower-case"),
+            ("empty value", v20("\tf 1.- "), 5, "64 lower-case"),
+            ("too many values", v20("\tf 1.- - -"), 5, "more values"),
+            ("twice", v20("\tf 1.- -\n\tf 1.- -"), 6, "twice"),
+        ];
+        for (name, text, line, why) in table {
+            let fault = parse(&text, ".remsync").expect_err(name);
+            assert_eq!((fault.file.as_str(), fault.line), (".remsync", line), "{name}: {fault}");
+            assert!(fault.why.contains(why), "{name}: {fault}");
+        }
+    }
+
+    #[test]
+    fn as_many_remotes_as_allowed() {
+        let remotes = |n: usize| {
+            let lines: String = (0..n).map(|i| format!("remote\tr{i}@x -\n")).collect();
+            parse(format!("{HEAD_1_3}{lines}").as_bytes(), "t")
+        };
+        assert_eq!(remotes(REMOTES_MAX).unwrap().identity.remotes.len(), REMOTES_MAX);
+        assert!(remotes(REMOTES_MAX + 1).unwrap_err().why.contains("1000 remotes"));
+    }
+
+    #[test]
+    fn format_2_0() {
+        let sig = "0123456789abcdef".repeat(4);
+        let text = format!(
+            "{}format\tremsync 2.0\ntitle\tT\nhere\ta@x ~/my%20home\nremote\tb@x -\n\n\
+             scan\tmy%20docs\nignore\ta%25\n\ta%20b 3.{sig}x ?\n\tg 4.- ?\n",
+            std::str::from_utf8(WARNING).unwrap()
+        );
+        let project = parse(text.as_bytes(), "t").unwrap();
+        assert_eq!(project.identity.scans, [b"my docs"]);
+        assert_eq!(project.knowledge.rows[&path("g")].version.generation, 4);
+        assert_eq!(String::from_utf8(print(&project)).unwrap(), text);
+    }
+}

@@ -1,0 +1,288 @@
+//! The settings file, `config.toml`: what a person sets once for this account.
+//!
+//! It reads no environment and no disk; a key that nobody knows is an error, for a misspelt
+//! `unsigned` must not pass for a decision.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// What to do with a package that no trusted key signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unsigned {
+    /// It waits for a person.
+    Hold,
+    /// It is asked about where a person is there, and waits where none is.
+    Ask,
+    /// It is taken as if it were signed.
+    Accept,
+}
+
+/// What to do with deletions that arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Deletions {
+    /// They wait for a person.
+    Ask,
+    /// They are carried out, into the store of kept versions.
+    Apply,
+}
+
+/// The settings; `None` is a key that is not set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `[mail] transport`: `sendmail`, `sendmail:PATH`, `smtp://…`, `smtps://…`, `maildir:DIR`.
+    pub transport: Option<String>,
+    /// `[mail] from`: the author of our mails.
+    pub from: Option<String>,
+    /// `[mail] size_max_bytes`: the largest mail that our carrier takes, encoded.
+    pub size_max_bytes: Option<u64>,
+    /// `[queue] dir`.
+    pub queue_dir: Option<PathBuf>,
+    /// `resend_after`: when what nobody acknowledged is sent again.
+    pub resend_after_seconds: Option<u64>,
+    /// `ask_above_bytes`: a broadcast above it is asked about first.
+    pub ask_above_bytes: Option<u64>,
+    /// `[ssh] config`: passed to ssh as `-F`.
+    pub ssh_config: Option<PathBuf>,
+    /// `[trust] unsigned`; not set is [`Unsigned::Accept`] as long as nothing can be verified, for
+    /// all would be held.
+    pub unsigned: Option<Unsigned>,
+    /// `[trust] allowed_signers`.
+    pub allowed_signers: Option<PathBuf>,
+    /// `[trust] sign_key`.
+    pub sign_key: Option<PathBuf>,
+    /// `[policy] deletions`; not set is [`Deletions::Ask`].
+    pub deletions: Option<Deletions>,
+}
+
+/// Why a settings file cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}: {what}")]
+pub struct SettingsFault {
+    /// The file, as it was named.
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub what: String,
+}
+
+/// Reads the text of the settings file named `file`.
+///
+/// # Errors
+/// The first [`SettingsFault`]: no TOML, an unknown key, a value of the wrong kind, a key set in
+/// two places.
+pub fn parse(text: &str, file: &str) -> Result<Settings, SettingsFault> {
+    let fault = |at: Option<usize>, what: &str| SettingsFault {
+        file: file.to_owned(),
+        line: line_of(text, at.unwrap_or(0)),
+        what: what.trim().replace('\n', "; "),
+    };
+    let raw: Raw = toml::from_str(text)
+        .map_err(|error| fault(error.span().map(|span| span.start), error.message()))?;
+    let Raw { mail, queue, ssh, trust, policy, .. } = raw;
+    let once = |name: &str, twice: bool| match twice {
+        true => Err(fault(text.rfind(name), &format!("{name} is set twice"))),
+        false => Ok(()),
+    };
+    once("resend_after", raw.resend_after.is_some() && mail.resend_after.is_some())?;
+    once("ask_above_bytes", raw.ask_above_bytes.is_some() && mail.ask_above_bytes.is_some())?;
+    Ok(Settings {
+        transport: mail.transport,
+        from: mail.from,
+        size_max_bytes: mail.size_max_bytes,
+        queue_dir: queue.dir,
+        resend_after_seconds: raw.resend_after.or(mail.resend_after).map(|span| span.seconds),
+        ask_above_bytes: raw.ask_above_bytes.or(mail.ask_above_bytes),
+        ssh_config: ssh.config,
+        unsigned: trust.unsigned,
+        allowed_signers: trust.allowed_signers,
+        sign_key: trust.sign_key,
+        deletions: policy.deletions,
+    })
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Raw {
+    resend_after: Option<Span>,
+    ask_above_bytes: Option<u64>,
+    mail: RawMail,
+    queue: RawQueue,
+    ssh: RawSsh,
+    trust: RawTrust,
+    policy: RawPolicy,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawMail {
+    transport: Option<String>,
+    from: Option<String>,
+    size_max_bytes: Option<u64>,
+    resend_after: Option<Span>,
+    ask_above_bytes: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawQueue {
+    dir: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawSsh {
+    config: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawTrust {
+    unsigned: Option<Unsigned>,
+    allowed_signers: Option<PathBuf>,
+    sign_key: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawPolicy {
+    deletions: Option<Deletions>,
+}
+
+/// A length of time: seconds, or a number with `s`, `m`, `h`, `d` or `w`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "SpanText")]
+struct Span {
+    seconds: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a length of time is seconds, or text such as \"3d\" or \"12h\"")]
+enum SpanText {
+    Seconds(u64),
+    Text(String),
+}
+
+impl TryFrom<SpanText> for Span {
+    type Error = String;
+
+    fn try_from(text: SpanText) -> Result<Span, String> {
+        match text {
+            SpanText::Seconds(seconds) => Ok(Span { seconds }),
+            SpanText::Text(text) => span_seconds(&text)
+                .map(|seconds| Span { seconds })
+                .ok_or_else(|| format!("{text:?} is no length of time: write \"3d\" or \"12h\"")),
+        }
+    }
+}
+
+fn span_seconds(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let unit_seconds = match unit.trim() {
+        "" | "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3_600,
+        "d" | "day" | "days" => 86_400,
+        "w" => 7 * 86_400,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit_seconds)
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|b| *b == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_read() {
+        let text = r#"
+resend_after = "3d"
+[mail]
+transport = "sendmail"
+from = "a@x"
+size_max_bytes = 10_000_000
+ask_above_bytes = 7
+[queue]
+dir = "/q"
+[ssh]
+config = "/s"
+[trust]
+unsigned = "ask"
+allowed_signers = "/a"
+sign_key = "/k"
+[policy]
+deletions = "apply"
+"#;
+        let settings = parse(text, "config.toml").unwrap();
+        let expected = Settings {
+            transport: Some("sendmail".into()),
+            from: Some("a@x".into()),
+            size_max_bytes: Some(10_000_000),
+            queue_dir: Some("/q".into()),
+            resend_after_seconds: Some(3 * 86_400),
+            ask_above_bytes: Some(7),
+            ssh_config: Some("/s".into()),
+            unsigned: Some(Unsigned::Ask),
+            allowed_signers: Some("/a".into()),
+            sign_key: Some("/k".into()),
+            deletions: Some(Deletions::Apply),
+        };
+        assert_eq!(settings, expected);
+        assert_eq!(parse("", "f"), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn spans() {
+        for (text, seconds) in [
+            ("0", Some(0)),
+            ("90", Some(90)),
+            ("\"90\"", Some(90)),
+            ("\"12h\"", Some(43_200)),
+            ("\"3d\"", Some(259_200)),
+            ("\"3 d\"", Some(259_200)),
+            ("\"2w\"", Some(1_209_600)),
+            ("\"3y\"", None),
+            ("\"d\"", None),
+            ("\"\"", None),
+            ("-1", None),
+            ("1.5", None),
+            ("\"99999999999999999999d\"", None),
+            ("\"18446744073709551615w\"", None),
+        ] {
+            let parsed = parse(&format!("[mail]\nresend_after = {text}"), "f").ok();
+            assert_eq!(
+                parsed.and_then(|settings| settings.resend_after_seconds),
+                seconds,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn faults_name_the_line() {
+        for (text, line, word) in [
+            ("[mail]\nfoo = 1", 2, "foo"),
+            ("[nail]", 1, "nail"),
+            ("\n\n[trust]\nunsigned = \"yes\"", 4, "hold"),
+            ("[mail", 1, ""),
+            ("[mail]\nsize_max_bytes = \"x\"", 2, "u64"),
+            ("resend_after = 1\n[mail]\nresend_after = 2", 3, "twice"),
+            ("[mail]\nresend_after = \"x\"", 2, "length of time"),
+        ] {
+            let fault = parse(text, "c.toml").unwrap_err();
+            assert_eq!(fault.line, line, "{text}: {fault}");
+            assert!(fault.to_string().starts_with("c.toml:"), "{fault}");
+            assert!(fault.what.contains(word), "{text}: {fault}");
+            assert!(!fault.to_string().contains('\n'), "{fault}");
+        }
+    }
+}
