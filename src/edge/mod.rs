@@ -1,0 +1,12 @@
+//! Floor 2: what touches the world. Knows the model and the formats; never asks whether, only does
+//! it or says why it could not.
+
+pub mod carrier;
+pub mod kept;
+pub mod lock;
+pub mod log;
+pub mod places;
+pub mod queue;
+pub mod state;
+pub mod tree;
+pub mod window;

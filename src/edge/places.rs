@@ -1,0 +1,394 @@
+//! Where things lie for this account: settings, state, queue, and the register of its projects.
+//!
+//! It reads `REMSYNC_CONFIG`, `REMSYNC_QUEUE`, `REMSYNC_TRANSPORT`, `HOME` and `XDG_*`, and no
+//! other variable; mail systems set few of them, so the account's home is looked up where `HOME`
+//! is missing.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::format::settings::{self, Settings, SettingsFault};
+
+/// Bytes of a settings file; a longer one is none.
+const SETTINGS_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of the beginning of a `.remsync` in which its remotes are looked for.
+const PROJECT_HEAD_BYTES: u64 = 1 << 20;
+
+/// Why a place cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PlacesError {
+    /// Neither `HOME` nor the account's entry says where its home is.
+    #[error("HOME is not set, and this account has no home")]
+    NoHome,
+    /// The settings file says something that it cannot.
+    #[error(transparent)]
+    Settings(#[from] SettingsFault),
+    /// Reading or writing failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// What was read or written.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+/// The places of this account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// The settings file; it need not exist.
+    pub config_file: PathBuf,
+    /// The directory of the register, the log and the queue.
+    pub state_dir: PathBuf,
+    /// `REMSYNC_QUEUE`.
+    pub queue_override: Option<PathBuf>,
+    /// `REMSYNC_TRANSPORT`.
+    pub transport_override: Option<String>,
+    /// The account's home, where it has one.
+    pub home: Option<PathBuf>,
+}
+
+impl Places {
+    /// Reads the environment of this process.
+    ///
+    /// # Errors
+    /// [`PlacesError::NoHome`] where neither a home nor what replaces it is known.
+    pub fn from_environment() -> Result<Places, PlacesError> {
+        Places::from_variables(|name| std::env::var_os(name), home_of_account)
+    }
+
+    /// Reads the variables that `variable` knows; an empty one is one that is not set.
+    ///
+    /// # Errors
+    /// As [`Places::from_environment`].
+    pub fn from_variables(
+        variable: impl Fn(&str) -> Option<OsString>,
+        home_else: impl FnOnce() -> Option<PathBuf>,
+    ) -> Result<Places, PlacesError> {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        // XDG Base Directory Specification: a relative path is invalid, and ignored.
+        let absolute = |name: &str| set(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = absolute("HOME").or_else(home_else);
+        let below_home = |dir: &str| home.as_ref().map(|home| home.join(dir));
+        let config_home = absolute("XDG_CONFIG_HOME").or_else(|| below_home(".config"));
+        let state_home = absolute("XDG_STATE_HOME").or_else(|| below_home(".local/state"));
+        let queue_override = set("REMSYNC_QUEUE").map(PathBuf::from);
+        let config_file = match set("REMSYNC_CONFIG") {
+            Some(file) => PathBuf::from(file),
+            None => config_home.ok_or(PlacesError::NoHome)?.join("remsync/config.toml"),
+        };
+        Ok(Places {
+            config_file,
+            state_dir: state_home.ok_or(PlacesError::NoHome)?.join("remsync"),
+            queue_override,
+            transport_override: set("REMSYNC_TRANSPORT")
+                .map(|value| value.to_string_lossy().into_owned()),
+            home,
+        })
+    }
+
+    /// Reads the settings file; one that does not exist sets nothing.
+    ///
+    /// # Errors
+    /// Any trouble in reading it, and what [`settings::parse`] finds in it.
+    pub fn settings(&self) -> Result<Settings, PlacesError> {
+        let io = |source| PlacesError::Io { path: self.config_file.clone(), source };
+        let file = match File::open(&self.config_file) {
+            Ok(file) => file,
+            Err(error) if is_absent(&error) => return Ok(Settings::default()),
+            Err(error) => return Err(io(error)),
+        };
+        let mut text = String::new();
+        file.take(SETTINGS_BYTES_MAX + 1).read_to_string(&mut text).map_err(io)?;
+        if text.len() as u64 > SETTINGS_BYTES_MAX {
+            return Err(io(io::Error::other(format!("over {SETTINGS_BYTES_MAX} bytes"))));
+        }
+        let mut settings = settings::parse(&text, &self.config_file.to_string_lossy())?;
+        for path in [
+            &mut settings.queue_dir,
+            &mut settings.ssh_config,
+            &mut settings.allowed_signers,
+            &mut settings.sign_key,
+        ] {
+            *path = path.take().map(|path| self.expanded(path));
+        }
+        Ok(settings)
+    }
+
+    /// Returns the queue's directory: the option, the variable, the setting, the default.
+    pub fn queue_dir(&self, option: Option<&Path>, settings: &Settings) -> PathBuf {
+        option
+            .map(Path::to_owned)
+            .or_else(|| self.queue_override.clone())
+            .or_else(|| settings.queue_dir.clone())
+            .unwrap_or_else(|| self.state_dir.join("queue"))
+    }
+
+    /// Returns where the filter logs: beside the queue where that is ours, else within it.
+    pub fn log_file(&self, queue_dir: &Path) -> PathBuf {
+        let ours = queue_dir.parent() == Some(self.state_dir.as_path());
+        if ours { self.state_dir.join("deliver.log") } else { queue_dir.join("deliver.log") }
+    }
+
+    /// Adds a project's directory to the register; one that is there already is not added twice.
+    ///
+    /// # Errors
+    /// Any trouble in reading or writing the register.
+    pub fn register_add(&self, dir: &Path) -> Result<(), PlacesError> {
+        let dir = std::path::absolute(dir)
+            .map_err(|source| PlacesError::Io { path: dir.to_owned(), source })?;
+        let mut dirs = self.register_list()?;
+        if dirs.contains(&dir) {
+            return Ok(());
+        }
+        dirs.push(dir);
+        self.register_write(&dirs)
+    }
+
+    /// Takes a directory out of the register; one that is not there is no trouble.
+    ///
+    /// # Errors
+    /// As [`Places::register_add`].
+    pub fn register_remove(&self, dir: &Path) -> Result<(), PlacesError> {
+        let mut dirs = self.register_list()?;
+        let before = dirs.len();
+        dirs.retain(|known| known != dir);
+        if dirs.len() == before { Ok(()) } else { self.register_write(&dirs) }
+    }
+
+    /// Returns the directories of the projects of this account, in the order they were added.
+    ///
+    /// # Errors
+    /// Any trouble in reading the register; a register that does not exist is empty.
+    pub fn register_list(&self) -> Result<Vec<PathBuf>, PlacesError> {
+        let path = self.register_file();
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if is_absent(&error) => return Ok(Vec::new()),
+            Err(source) => return Err(PlacesError::Io { path, source }),
+        };
+        let lines = text.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+        Ok(lines.map(|line| PathBuf::from(OsString::from_vec(unescaped(line)))).collect())
+    }
+
+    /// Returns whether a project of this account has `address` as a remote, going by the lines at
+    /// the top of each `.remsync`. A project that cannot be read knows nobody.
+    pub fn knows_remote(&self, address: &str) -> bool {
+        !address.is_empty()
+            && self
+                .register_list()
+                .unwrap_or_default()
+                .iter()
+                .any(|dir| has_remote(&dir.join(".remsync"), address))
+    }
+
+    fn register_file(&self) -> PathBuf {
+        self.state_dir.join("projects")
+    }
+
+    fn register_write(&self, dirs: &[PathBuf]) -> Result<(), PlacesError> {
+        let mut text = Vec::new();
+        for dir in dirs {
+            text.extend(escaped(dir.as_os_str().as_bytes()));
+            text.push(b'\n');
+        }
+        let path = self.register_file();
+        let temporary = self.state_dir.join(format!("projects.{}.tmp", std::process::id()));
+        let write = || {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.state_dir)?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&temporary)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)?;
+            File::open(&self.state_dir)?.sync_all()
+        };
+        write().map_err(|source| PlacesError::Io { path: path.clone(), source })
+    }
+
+    /// `~/x` as a shell would read it.
+    fn expanded(&self, path: PathBuf) -> PathBuf {
+        match (path.strip_prefix("~"), &self.home) {
+            (Ok(rest), Some(home)) => home.join(rest),
+            _ => path,
+        }
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Returns the home in this account's line of `/etc/passwd`: pipe(8) sets no `HOME`.
+fn home_of_account() -> Option<PathBuf> {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let text = fs::read("/etc/passwd").ok()?;
+    let home = text.split(|b| *b == b'\n').find_map(|line| {
+        let mut fields = line.split(|b| *b == b':');
+        let same = fields.nth(2)? == uid.as_bytes();
+        if same { fields.nth(2) } else { None }
+    })?;
+    Some(PathBuf::from(OsStr::from_bytes(home))).filter(|home| home.is_absolute())
+}
+
+fn has_remote(file: &Path, address: &str) -> bool {
+    let mut head = Vec::new();
+    let Ok(file) = File::open(file) else { return false };
+    if file.take(PROJECT_HEAD_BYTES).read_to_end(&mut head).is_err() {
+        return false;
+    }
+    head.split(|b| *b == b'\n').any(|line| {
+        line.strip_prefix(b"remote\t")
+            .and_then(|rest| rest.split(|b| *b == b' ').next())
+            .is_some_and(|first| first.eq_ignore_ascii_case(address.as_bytes()))
+    })
+}
+
+/// Writes bytes on one line: controls, `%` and what is no UTF-8 as `%XX`. Unlike a tree path's
+/// spelling it leaves blanks as they are: people read these files.
+pub(crate) fn escaped(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            let mut utf8 = [0; 4];
+            let utf8 = c.encode_utf8(&mut utf8).as_bytes();
+            if c.is_control() || c == '%' { push_escaped(utf8, &mut out) } else { out.extend(utf8) }
+        }
+        push_escaped(chunk.invalid(), &mut out);
+    }
+    out
+}
+
+fn push_escaped(bytes: &[u8], out: &mut Vec<u8>) {
+    for byte in bytes {
+        out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+    }
+}
+
+/// Reads what [`escaped`] wrote; a `%` that begins no code stands for itself.
+pub(crate) fn unescaped(line: &[u8]) -> Vec<u8> {
+    let digit = |b: &u8| char::from(*b).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let mut out = Vec::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((&byte, tail)) = rest.split_first() {
+        let code = match tail {
+            [high, low, ..] if byte == b'%' => digit(high).zip(digit(low)),
+            _ => None,
+        };
+        out.push(code.map_or(byte, |(high, low)| high << 4 | low));
+        rest = if code.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(variables: &[(&str, &str)], home: Option<&str>) -> Result<Places, PlacesError> {
+        let find = |name: &str| {
+            variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value))
+        };
+        Places::from_variables(find, || home.map(PathBuf::from))
+    }
+
+    #[test]
+    fn places_follow_the_variables() {
+        let all = [
+            ("HOME", "/h"),
+            ("XDG_CONFIG_HOME", "/c"),
+            ("XDG_STATE_HOME", "/s"),
+            ("REMSYNC_QUEUE", "/q"),
+            ("REMSYNC_CONFIG", "/f.toml"),
+        ];
+        for (variables, config, state, queue) in [
+            (&all[..1], "/h/.config/remsync/config.toml", "/h/.local/state/remsync", None),
+            (&all[..2], "/c/remsync/config.toml", "/h/.local/state/remsync", None),
+            (&all[..3], "/c/remsync/config.toml", "/s/remsync", None),
+            (&all[..4], "/c/remsync/config.toml", "/s/remsync", Some("/q")),
+            (&all[..5], "/f.toml", "/s/remsync", Some("/q")),
+            (
+                &[("HOME", "/h"), ("XDG_STATE_HOME", "x"), ("REMSYNC_QUEUE", "")],
+                "/h/.config/remsync/config.toml",
+                "/h/.local/state/remsync",
+                None,
+            ),
+        ] {
+            let places = places(variables, None).unwrap();
+            assert_eq!(places.config_file, Path::new(config));
+            assert_eq!(places.state_dir, Path::new(state));
+            let default = places.state_dir.join("queue");
+            let expected = queue.map_or(default, PathBuf::from);
+            assert_eq!(places.queue_dir(None, &Settings::default()), expected);
+        }
+        assert!(matches!(places(&[], None), Err(PlacesError::NoHome)));
+        let looked_up = places(&[], Some("/a")).unwrap();
+        assert_eq!(looked_up.state_dir, Path::new("/a/.local/state/remsync"));
+    }
+
+    #[test]
+    fn the_queue_of_the_option_is_the_queue() {
+        let settings = Settings { queue_dir: Some("/set".into()), ..Settings::default() };
+        let plain = places(&[("HOME", "/h")], None).unwrap();
+        let variable = places(&[("HOME", "/h"), ("REMSYNC_QUEUE", "/var")], None).unwrap();
+        assert_eq!(plain.queue_dir(None, &settings), Path::new("/set"));
+        assert_eq!(variable.queue_dir(None, &settings), Path::new("/var"));
+        assert_eq!(variable.queue_dir(Some(Path::new("o")), &settings), Path::new("o"));
+    }
+
+    #[test]
+    fn the_register_keeps_every_name_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().to_str().unwrap();
+        let places = places(&[("HOME", home)], None).unwrap();
+        assert_eq!(places.register_list().unwrap(), Vec::<PathBuf>::new());
+        let names: Vec<PathBuf> =
+            [&b"/plain"[..], b"/with space", b"/new\nline%0A", b"/\xff\xfe", "/é".as_bytes()]
+                .iter()
+                .map(|name| PathBuf::from(OsStr::from_bytes(name)))
+                .collect();
+        for name in names.iter().chain(&names) {
+            places.register_add(name).unwrap();
+        }
+        assert_eq!(places.register_list().unwrap(), names);
+        places.register_remove(&names[0]).unwrap();
+        assert_eq!(places.register_list().unwrap(), names[1..]);
+    }
+
+    #[test]
+    fn remotes_are_known_by_their_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = places(&[("HOME", dir.path().to_str().unwrap())], None).unwrap();
+        let project = dir.path().join("p");
+        fs::create_dir(&project).unwrap();
+        fs::write(project.join(".remsync"), "format\tremsync 2.0\nremote\tAnn@x ~/p\n\tf 1\n")
+            .unwrap();
+        assert!(!places.knows_remote("ann@x"));
+        places.register_add(&project).unwrap();
+        places.register_add(&dir.path().join("gone")).unwrap();
+        for (address, known) in [("ann@x", true), ("ann@xy", false), ("ann", false), ("", false)] {
+            assert_eq!(places.knows_remote(address), known, "{address}");
+        }
+    }
+
+    #[test]
+    fn settings_that_are_not_there_set_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = places(&[("HOME", dir.path().to_str().unwrap())], None).unwrap();
+        assert_eq!(places.settings().unwrap(), Settings::default());
+        fs::create_dir_all(places.config_file.parent().unwrap()).unwrap();
+        fs::write(&places.config_file, "[queue]\ndir = \"~/q\"\n").unwrap();
+        assert_eq!(places.settings().unwrap().queue_dir, Some(dir.path().join("q")));
+        fs::write(&places.config_file, "[queue]\ndri = \"~/q\"\n").unwrap();
+        let error = places.settings().unwrap_err().to_string();
+        assert!(error.contains("config.toml:2: "), "{error}");
+    }
+}

@@ -1,0 +1,167 @@
+//! Taking in what others dropped into `new/`: scp, a USB stick, another program.
+//!
+//! A dropped file is copied, judged and delivered like any other; what is none of ours is left
+//! where it is, and reported.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::disk::{at, mtime_ms, names, now_ms, open_checked, remove_file, sync_dir};
+use super::judge::is_cut_short;
+use super::{Arrival, Judgement, Queue, QueueError, digest_in_name, file_name};
+use crate::format::statement;
+use crate::model::limits::{PACKAGE_BYTES_MAX, SIGNATURE_BYTES_MAX};
+
+/// A dropped file that ends early and is younger than this may still be being written.
+const UNFINISHED_MS: u64 = 60_000;
+
+impl Queue {
+    /// Takes in what others dropped into `new/`; returns what cannot be used, and why.
+    pub(super) fn adopt_all(&self) -> Result<Vec<(PathBuf, String)>, QueueError> {
+        let dir = self.dir.join("new");
+        let mut strays = Vec::new();
+        let mut signatures = Vec::new();
+        for name in names(&dir)? {
+            let path = dir.join(&name);
+            if name.as_bytes().ends_with(b".sig") {
+                signatures.push(path);
+                continue;
+            }
+            if self.is_settled(&path, name.as_bytes())? {
+                continue;
+            }
+            match self.adopt(&path) {
+                Ok(None) => {}
+                Ok(Some(why)) => strays.push((path, why)),
+                Err(QueueError::Unsafe { what, .. }) => strays.push((path, what.to_owned())),
+                // What waits already has to be listed, or the queue would never empty.
+                Err(error @ QueueError::Full { .. }) => strays.push((path, error.to_string())),
+                // Somebody else took it in, or took it away.
+                Err(QueueError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if !signatures.is_empty() {
+            self.adopt_signatures(signatures, &mut strays)?;
+        }
+        Ok(strays)
+    }
+
+    /// Whether a file in `new/` is an entry as it should be; finishes what a crash left.
+    fn is_settled(&self, path: &Path, name: &[u8]) -> Result<bool, QueueError> {
+        let Some(sha256) = digest_in_name(name) else { return Ok(false) };
+        let Some(record) = self.record(&sha256)? else { return Ok(false) };
+        if path != self.waiting_path(&sha256, record.sealed) {
+            return Ok(false);
+        }
+        let Ok(meta) = fs::symlink_metadata(path) else { return Ok(true) };
+        let sound = meta.is_file()
+            && meta.nlink() == 1
+            && meta.uid() == rustix::process::geteuid().as_raw()
+            && meta.len() == record.size_bytes;
+        if sound && !record.state.waits() {
+            self.finish(&sha256, &record)?;
+        }
+        Ok(sound)
+    }
+
+    /// Copies a dropped file, for whoever wrote it may still hold it open, and delivers the copy.
+    fn adopt(&self, path: &Path) -> Result<Option<String>, QueueError> {
+        let file = open_checked(path)?;
+        let before = file.metadata().map_err(at(path))?;
+        if before.len() > PACKAGE_BYTES_MAX {
+            return Ok(Some(format!("over {PACKAGE_BYTES_MAX} bytes")));
+        }
+        let mut incoming = self.incoming()?;
+        let mut reader = BufReader::with_capacity(64 << 10, &file);
+        loop {
+            let chunk = reader.fill_buf().map_err(at(path))?;
+            if chunk.is_empty() {
+                break;
+            }
+            incoming.write(chunk)?;
+            let n = chunk.len();
+            reader.consume(n);
+            if incoming.foreign {
+                break;
+            }
+        }
+        let young = now_ms().saturating_sub(mtime_ms(&before)) < UNFINISHED_MS;
+        let spooled = incoming.settle()?;
+        match &spooled.judgement {
+            Judgement::NotAPackage if young && spooled.size_bytes < 64 << 10 => {
+                return Ok(Some("no package, or not yet all of one".to_owned()));
+            }
+            Judgement::NotAPackage => return Ok(Some("no package".to_owned())),
+            Judgement::Refused(_) if young && is_cut_short(&file).map_err(at(path))? => {
+                return Ok(Some("not yet all of a package".to_owned()));
+            }
+            _ => {}
+        }
+        let after = fs::symlink_metadata(path).map_err(at(path))?;
+        if (before.ino(), before.len(), mtime_ms(&before))
+            != (after.ino(), after.len(), mtime_ms(&after))
+        {
+            return Ok(Some("being written".to_owned()));
+        }
+        let (sha256, sealed) = (spooled.sha256, spooled.judgement == Judgement::Sealed);
+        // What a person put here is nobody's flood.
+        let arrival = Arrival { known: true, ..Arrival::default() };
+        self.deliver(spooled, &arrival)?;
+        if let Some(mut record) = self.record(&sha256)?
+            && record.state.waits()
+        {
+            let name = path.file_name().unwrap_or_default().as_bytes();
+            record.dropped = name.to_vec();
+            self.write_record(&sha256, &record, true)?;
+        }
+        if path != self.waiting_path(&sha256, sealed) {
+            remove_file(path)?;
+            sync_dir(&self.dir.join("new"))?;
+        }
+        Ok(None)
+    }
+
+    /// Gives each `NAME.sig` to the entry that lay, or lies, under NAME.
+    fn adopt_signatures(
+        &self,
+        paths: Vec<PathBuf>,
+        strays: &mut Vec<(PathBuf, String)>,
+    ) -> Result<(), QueueError> {
+        let mut by_name: HashMap<Vec<u8>, [u8; 32]> = HashMap::new();
+        for name in names(&self.dir.join("meta"))? {
+            let Some(sha256) = statement::hex(name.as_bytes()) else { continue };
+            let Some(record) = self.record(&sha256)? else { continue };
+            by_name.insert(file_name(&sha256, record.sealed).into_bytes(), sha256);
+            if !record.dropped.is_empty() {
+                by_name.insert(record.dropped, sha256);
+            }
+        }
+        for path in paths {
+            let name = path.file_name().unwrap_or_default().as_bytes();
+            let of = name.strip_suffix(b".sig").unwrap_or(name);
+            let Some(sha256) = by_name.get(of) else {
+                strays.push((path, "the signature of nothing that is here".to_owned()));
+                continue;
+            };
+            let mut bytes = Vec::new();
+            let read = open_checked(&path).and_then(|file| {
+                file.take(SIGNATURE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(at(&path))
+            });
+            match read {
+                Ok(n) if n as u64 <= SIGNATURE_BYTES_MAX => {
+                    self.add_signatures(sha256, &[bytes])?;
+                    remove_file(&path)?;
+                }
+                Ok(_) => strays.push((path, format!("over {SIGNATURE_BYTES_MAX} bytes"))),
+                Err(QueueError::Unsafe { what, .. }) => strays.push((path, what.to_owned())),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

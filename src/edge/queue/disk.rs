@@ -1,0 +1,122 @@
+//! The queue's own ways with files: durable, private, and never through a link.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+
+use super::QueueError;
+
+/// A file in `tmp/` that is removed when nobody made it something else.
+#[derive(Debug)]
+pub(super) struct Temporary(pub(super) PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+pub(super) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn mtime_ms(meta: &fs::Metadata) -> u64 {
+    let ms = meta.mtime().saturating_mul(1_000).saturating_add(meta.mtime_nsec() / 1_000_000);
+    u64::try_from(ms).unwrap_or(0)
+}
+
+pub(super) fn at(path: &Path) -> impl Fn(io::Error) -> QueueError {
+    let path = path.to_owned();
+    move |source| QueueError::Io { path: path.clone(), source }
+}
+
+pub(super) fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+pub(super) fn names(dir: &Path) -> Result<Vec<OsString>, QueueError> {
+    let names = fs::read_dir(dir).map_err(at(dir))?;
+    names.map(|name| Ok(name.map_err(at(dir))?.file_name())).collect()
+}
+
+/// Makes a directory and those above it, for the owner alone, durably.
+pub(super) fn make_dir(dir: &Path) -> Result<(), QueueError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent() {
+        make_dir(parent)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Ok(()) => sync_dir(dir.parent().unwrap_or(dir)),
+        // Twenty deliveries may make the queue at once.
+        Err(_) if dir.is_dir() => Ok(()),
+        Err(error) => Err(at(dir)(error)),
+    }
+}
+
+pub(super) fn sync_dir(dir: &Path) -> Result<(), QueueError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir))
+}
+
+pub(super) fn remove_file(path: &Path) -> Result<(), QueueError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Opens a file of the queue's own: 0600, never through a link.
+pub(super) fn open_private(path: &Path, options: &mut OpenOptions) -> Result<File, QueueError> {
+    options
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+        .map_err(at(path))
+}
+
+/// Opens what somebody put into the queue: a regular file of ours with one name, or nothing.
+pub(super) fn open_checked(path: &Path) -> Result<File, QueueError> {
+    let refuse = |what| Err(QueueError::Unsafe { path: path.to_owned(), what });
+    // A FIFO would make the opening wait for ever.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) => file,
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            return refuse("a symbolic link");
+        }
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
+            return refuse("no regular file");
+        }
+        Err(error) => return Err(at(path)(error)),
+    };
+    let meta = file.metadata().map_err(at(path))?;
+    if !meta.is_file() {
+        refuse("no regular file")
+    } else if meta.nlink() != 1 {
+        refuse("it has other names too")
+    } else if meta.uid() != rustix::process::geteuid().as_raw() {
+        refuse("it belongs to another account")
+    } else {
+        Ok(file)
+    }
+}
+
+/// Renames unless something is there already: `false`.
+pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<bool> {
+    use rustix::io::Errno;
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        // Some file systems know no such flag; there a race could only make the same note twice.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if exists(to) => Ok(false),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::rename(from, to).map(|()| true),
+        Err(error) => Err(error.into()),
+    }
+}

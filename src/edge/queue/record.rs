@@ -1,0 +1,143 @@
+//! The note that the queue keeps of an entry: text, one KEYWORD TAB value a line.
+
+use std::collections::HashMap;
+
+use super::disk::now_ms;
+use super::{Arrival, Entry, EntryState, Judgement, Spooled};
+use crate::edge::places::{escaped, unescaped};
+
+/// What `meta/DIGEST` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) state: EntryState,
+    pub(super) size_bytes: u64,
+    pub(super) received_ms: u64,
+    pub(super) from: String,
+    pub(super) message_id: String,
+    pub(super) title: String,
+    pub(super) origin: String,
+    pub(super) visit: String,
+    pub(super) serial: u64,
+    pub(super) reason: String,
+    /// Signatures that were there when it was held.
+    pub(super) judged: usize,
+    pub(super) known: bool,
+    pub(super) sealed: bool,
+    /// The name under which somebody dropped it into `new/`.
+    pub(super) dropped: Vec<u8>,
+}
+
+impl Record {
+    pub(super) fn arrived(spooled: &Spooled, arrival: &Arrival) -> Record {
+        let mut record = Record {
+            state: EntryState::New,
+            size_bytes: spooled.size_bytes,
+            received_ms: now_ms(),
+            from: arrival.from.clone(),
+            message_id: arrival.message_id.clone(),
+            title: String::new(),
+            origin: String::new(),
+            visit: String::new(),
+            serial: 0,
+            reason: String::new(),
+            judged: 0,
+            known: arrival.known,
+            sealed: false,
+            dropped: Vec::new(),
+        };
+        match &spooled.judgement {
+            Judgement::Sound { title, origin, visit, serial } => {
+                (record.title, record.origin) = (title.clone(), origin.clone());
+                (record.visit, record.serial) = (visit.clone(), *serial);
+            }
+            Judgement::Sealed => record.sealed = true,
+            Judgement::NotAPackage => {
+                record.state = EntryState::Refused;
+                record.reason = "it is no package".to_owned();
+            }
+            Judgement::Refused(reason) => {
+                record.state = EntryState::Refused;
+                record.reason.clone_from(reason);
+            }
+        }
+        record
+    }
+
+    pub(super) fn text(&self) -> Vec<u8> {
+        let (size, received, serial) = (self.size_bytes, self.received_ms, self.serial);
+        let lines: [(&str, &[u8]); 14] = [
+            ("state", self.state.word().as_bytes()),
+            ("size", &size.to_string().into_bytes()),
+            ("received", &received.to_string().into_bytes()),
+            ("from", self.from.as_bytes()),
+            ("message-id", self.message_id.as_bytes()),
+            ("title", self.title.as_bytes()),
+            ("origin", self.origin.as_bytes()),
+            ("visit", self.visit.as_bytes()),
+            ("serial", &serial.to_string().into_bytes()),
+            ("reason", self.reason.as_bytes()),
+            ("judged", &self.judged.to_string().into_bytes()),
+            ("known", if self.known { b"yes" } else { b"no" }),
+            ("sealed", if self.sealed { b"yes" } else { b"no" }),
+            ("dropped", &self.dropped),
+        ];
+        let mut text = Vec::new();
+        for (keyword, value) in lines {
+            text.extend_from_slice(keyword.as_bytes());
+            text.push(b'\t');
+            text.extend(escaped(value));
+            text.push(b'\n');
+        }
+        text
+    }
+
+    /// Reads what [`Record::text`] wrote; `None` where that cannot be what is there.
+    pub(super) fn parse(text: &[u8]) -> Option<Record> {
+        let mut values: HashMap<&[u8], Vec<u8>> = HashMap::new();
+        for line in text.split(|b| *b == b'\n') {
+            if let Some(tab) = line.iter().position(|b| *b == b'\t') {
+                let (keyword, value) = line.split_at(tab);
+                values.insert(keyword, unescaped(value.get(1..)?));
+            }
+        }
+        let bytes = |keyword: &str| values.get(keyword.as_bytes()).cloned().unwrap_or_default();
+        let text = |keyword: &str| String::from_utf8_lossy(&bytes(keyword)).into_owned();
+        Some(Record {
+            state: EntryState::of_word(&text("state"))?,
+            size_bytes: text("size").parse().ok()?,
+            received_ms: text("received").parse().ok()?,
+            from: text("from"),
+            message_id: text("message-id"),
+            title: text("title"),
+            origin: text("origin"),
+            visit: text("visit"),
+            serial: text("serial").parse().unwrap_or(0),
+            reason: text("reason"),
+            judged: text("judged").parse().unwrap_or(0),
+            known: text("known") == "yes",
+            sealed: text("sealed") == "yes",
+            dropped: bytes("dropped"),
+        })
+    }
+}
+
+impl Record {
+    pub(super) fn of(entry: &Entry) -> Record {
+        Record {
+            state: entry.state,
+            size_bytes: entry.size_bytes,
+            received_ms: entry.received_ms,
+            from: entry.from.clone(),
+            message_id: entry.message_id.clone(),
+            title: entry.title.clone(),
+            origin: entry.origin.clone(),
+            visit: entry.visit.clone(),
+            serial: entry.serial,
+            reason: entry.reason.clone(),
+            judged: entry.signatures.len(),
+            known: false,
+            sealed: entry.sealed,
+            dropped: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Hashing an open file, and whether it held still meanwhile.
+
+use std::fs::File;
+
+use crate::edge::window::Window;
+use crate::format::digest::signature_of;
+use crate::model::Signature;
+use crate::model::project::Format;
+
+use super::Unknown;
+
+/// Times that a file that changes under our eyes is read.
+const TRIES: u32 = 2;
+
+/// Returns the signature of `file` in `format`, and what its inode says, both of one moment.
+pub(super) fn signature(
+    file: &File,
+    format: Format,
+) -> Result<(Signature, rustix::fs::Stat), Unknown> {
+    for _ in 0..TRIES {
+        let before = stat(file)?;
+        let size_bytes = u64::try_from(before.st_size).unwrap_or(0);
+        let executable = before.st_mode & 0o100 != 0;
+        // One byte more than it had: a log that grows as fast as it is read would never end.
+        let window = Window::new(file, size_bytes.saturating_add(1));
+        let (signature, bytes) = signature_of(format, window, executable)
+            .map_err(|error| Unknown::Unreadable(error.to_string()))?;
+        if bytes == size_bytes && is_unchanged(&before, &stat(file)?) {
+            return Ok((signature, before));
+        }
+    }
+    Err(Unknown::Changing)
+}
+
+fn stat(file: &File) -> Result<rustix::fs::Stat, Unknown> {
+    rustix::fs::fstat(file).map_err(|errno| Unknown::Unreadable(errno.to_string()))
+}
+
+/// Whether nobody wrote between two looks. The change time tells where the modification time was
+/// set back.
+fn is_unchanged(a: &rustix::fs::Stat, b: &rustix::fs::Stat) -> bool {
+    (a.st_size, a.st_mtime, a.st_mtime_nsec, a.st_ctime, a.st_ctime_nsec, a.st_mode)
+        == (b.st_size, b.st_mtime, b.st_mtime_nsec, b.st_ctime, b.st_ctime_nsec, b.st_mode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_hashed_is_the_whole_file_and_no_more() {
+        use std::io::{Seek, Write};
+        let mut file = tempfile::tempfile().unwrap();
+        for text in ["", "x\n", "one\n"] {
+            file.set_len(0).unwrap();
+            file.rewind().unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            for (format, executable) in
+                [(Format::V1_3, false), (Format::V2_0, false), (Format::V2_0, true)]
+            {
+                let mode = if executable { 0o700 } else { 0o600 };
+                rustix::fs::fchmod(&file, mode.into()).unwrap();
+                let (signature, stat) = signature(&file, format).unwrap();
+                let (expected, _) = signature_of(format, text.as_bytes(), executable).unwrap();
+                assert_eq!((signature, stat.st_size as usize), (expected, text.len()), "{text:?}");
+            }
+        }
+    }
+}
