@@ -162,6 +162,7 @@
 //! Read [`model::version`], [`rules::decide`] and [`rules::visit`], in this order: they are the
 //! program. A new rule begins there, with a row in a table of tests, and has to survive the storm.
 
+pub mod command;
 pub mod edge;
 pub mod format;
 pub mod model;

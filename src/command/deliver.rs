@@ -1,0 +1,450 @@
+//! remsync-deliver: one mail on standard input, its packages into the queue.
+//!
+//! It never applies, never asks, talks to no network and needs no project. Invariants: standard
+//! input is read to its end whatever happens; nothing is printed when all is well; what it answers
+//! 0 for is durably in the queue, or was never ours; every trouble of ours is 75, for a mail
+//! system takes any other number as a reason to bounce the mail to whoever wrote it.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
+use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use lexopt::prelude::{Long, Short};
+
+use crate::edge::log::{Log, printable};
+use crate::edge::places::{Places, PlacesError};
+use crate::edge::queue::{Arrival, Incoming, Judgement, Outcome, Queue, QueueError, Spooled};
+use crate::format::message::{self, Envelope, Kind, Part, Parts};
+use crate::model::limits::{SIGNATURE_BYTES_MAX, SIGNATURES_MAX};
+
+/// Handled: queued, already queued, nothing for us, or refused and kept with its reason.
+pub const EXIT_HANDLED: u8 = 0;
+/// With `--if-package`: the mail holds no package.
+pub const EXIT_NO_PACKAGE: u8 = 1;
+/// Any trouble of ours: the mail system keeps the mail and tries again (`EX_TEMPFAIL`).
+pub const EXIT_TROUBLE: u8 = 75;
+
+const HELP: &str = "\
+Usage: remsync-deliver [OPTIONS]
+
+Reads one mail on standard input and puts the remsync packages in it into the
+queue, where `remsync process` finds them.
+
+  --queue DIR     the queue (default: $REMSYNC_QUEUE, the settings file, then
+                  remsync/queue in the XDG state directory)
+  --if-package    exit with status 1 when the mail holds no package
+  --passthrough   copy the mail to standard output once the queue has it
+  -h, --help      print this
+  -V, --version   print the version
+
+Exit status: 0 handled (queued, already queued, nothing for us, or refused and
+kept with its reason); 75 trouble here: deliver the mail again later.
+";
+
+/// Why a mail could not be handled now.
+#[derive(Debug, thiserror::Error)]
+enum DeliverError {
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Places(#[from] PlacesError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error("standard input: {0}")]
+    Input(#[source] io::Error),
+    #[error("standard output: {0}")]
+    Output(#[source] io::Error),
+}
+
+/// What the command line asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    queue: Option<PathBuf>,
+    if_package: bool,
+    passthrough: bool,
+}
+
+/// A command line, read.
+#[derive(Debug, PartialEq, Eq)]
+enum Call {
+    Deliver(Options),
+    Print(String),
+}
+
+/// Runs the filter with its arguments, the program's name left out, as the whole of a process.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    // A panic's own words and its status, 101, would bounce the mail and quote us to its author.
+    panic::set_hook(Box::new(|_| {}));
+    let status = panic::catch_unwind(AssertUnwindSafe(|| run(arguments)));
+    ExitCode::from(status.unwrap_or_else(|_| after_panic()))
+}
+
+/// Does what the arguments (without the program's name) ask for; returns the exit status.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let done = match parse(arguments) {
+        Ok(Call::Print(text)) => return print(&text),
+        Ok(Call::Deliver(options)) => deliver(&options),
+        Err(error) => Err(error),
+    };
+    // Leaving early breaks procmail, Pigeonhole and OpenSMTPD, whatever we would have said.
+    drain();
+    match done {
+        Ok(status) => status,
+        Err(error) => {
+            complain(&error.to_string());
+            EXIT_TROUBLE
+        }
+    }
+}
+
+/// Answers for a panic: a mail that makes us fail is kept by the mail system.
+pub fn after_panic() -> u8 {
+    drain();
+    complain("an internal error; the mail system keeps the mail");
+    EXIT_TROUBLE
+}
+
+fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Call, DeliverError> {
+    let mut options = Options::default();
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let usage = |error: lexopt::Error| DeliverError::Usage(error.to_string());
+    while let Some(argument) = parser.next().map_err(usage)? {
+        match argument {
+            Long("queue") => {
+                let dir = parser.value().map_err(usage)?;
+                if dir.is_empty() {
+                    return Err(DeliverError::Usage("--queue: an empty directory".to_owned()));
+                }
+                options.queue = Some(dir.into());
+            }
+            Long("if-package") => options.if_package = true,
+            Long("passthrough") => options.passthrough = true,
+            Long("help") | Short('h') => return Ok(Call::Print(HELP.to_owned())),
+            Long("version") | Short('V') => {
+                let version = concat!("remsync-deliver ", env!("CARGO_PKG_VERSION"), "\n");
+                return Ok(Call::Print(version.to_owned()));
+            }
+            other => return Err(usage(other.unexpected())),
+        }
+    }
+    Ok(Call::Deliver(options))
+}
+
+fn print(text: &str) -> u8 {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => EXIT_HANDLED,
+        Err(_) => EXIT_TROUBLE,
+    }
+}
+
+/// Says one line on standard error; that it cannot be said changes nothing.
+fn complain(what: &str) {
+    let line = format!("remsync-deliver: {}.\n", printable(what.trim_end_matches('.')));
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// Reads standard input to its end; a person at a terminal is not waited for.
+fn drain() {
+    let mut input = io::stdin().lock();
+    if !io::stdin().is_terminal() {
+        let _ = io::copy(&mut input, &mut io::sink());
+    }
+}
+
+fn deliver(options: &Options) -> Result<u8, DeliverError> {
+    let places = Places::from_environment()?;
+    let settings = places.settings()?;
+    let queue_dir = places.queue_dir(options.queue.as_deref(), &settings);
+    let queue = Queue::open(&queue_dir);
+    let log = Log::open(&places.log_file(&queue_dir));
+    let done = queue.map_err(DeliverError::from).and_then(|queue| {
+        // What crashes left is no reason to refuse a mail.
+        let _ = queue.sweep();
+        let delivery = Delivery { queue: &queue, log: &log, places: &places };
+        match options.passthrough {
+            true => delivery.pass_through(),
+            false => delivery.take_in(&mut io::stdin().lock()),
+        }
+    });
+    match done {
+        Ok(false) if options.if_package => Ok(EXIT_NO_PACKAGE),
+        Ok(_) => Ok(EXIT_HANDLED),
+        Err(error) => {
+            log.line(&format!("75: {error}"));
+            Err(error)
+        }
+    }
+}
+
+/// One mail on its way into the queue.
+struct Delivery<'q> {
+    queue: &'q Queue,
+    log: &'q Log,
+    places: &'q Places,
+}
+
+impl Delivery<'_> {
+    /// Spools the mail first: a filter that fails halfway would replace it by half of it.
+    fn pass_through(&self) -> Result<bool, DeliverError> {
+        let mut spool = self.queue.scratch()?;
+        copy_in(&mut spool, self.queue)?;
+        spool.seek(SeekFrom::Start(0)).map_err(DeliverError::Input)?;
+        let is_ours = self.take_in(&mut spool)?;
+        spool.seek(SeekFrom::Start(0)).map_err(DeliverError::Input)?;
+        let mut out = io::stdout().lock();
+        io::copy(&mut spool, &mut out).map_err(DeliverError::Output)?;
+        out.flush().map_err(DeliverError::Output)?;
+        Ok(is_ours)
+    }
+
+    /// Finds the packages of a mail and queues them; returns whether there were any.
+    fn take_in(&self, input: &mut impl Read) -> Result<bool, DeliverError> {
+        let mut finding = Finding::new(self.queue);
+        let envelope = message::read(input, &mut finding).map_err(|error| {
+            finding.trouble.take().map_or(DeliverError::Input(error), DeliverError::Queue)
+        })?;
+        let (found, signatures) = (finding.found, finding.signatures);
+        let is_ours = !found.is_empty();
+        self.log_mail(&envelope, finding.returned, is_ours);
+        let mut trouble = None;
+        // One that finds no place does not keep the others from theirs.
+        for spooled in found {
+            if let Err(error) = self.keep(spooled, &envelope, &signatures) {
+                trouble.get_or_insert(error);
+            }
+        }
+        trouble.map_or(Ok(is_ours), |error| Err(error.into()))
+    }
+
+    fn keep(
+        &self,
+        spooled: Spooled,
+        envelope: &Envelope,
+        signatures: &[Vec<u8>],
+    ) -> Result<(), QueueError> {
+        // What is sealed names nobody but the mail's author; neither is proved.
+        let origin = match &spooled.judgement {
+            Judgement::Sound { origin, .. } if !origin.is_empty() => origin,
+            _ => &envelope.from,
+        };
+        let words = match &spooled.judgement {
+            Judgement::Sound { title, origin, visit, .. } => {
+                format!("title {title:?}, from {origin}, for {visit}")
+            }
+            Judgement::Sealed => "sealed".to_owned(),
+            Judgement::NotAPackage => "no package".to_owned(),
+            Judgement::Refused(reason) => reason.clone(),
+        };
+        let arrival = Arrival {
+            from: envelope.from.clone(),
+            message_id: envelope.message_id.clone(),
+            signatures: signatures.to_vec(),
+            known: self.places.knows_remote(origin),
+        };
+        let bytes = spooled.size_bytes;
+        let delivered = self.queue.deliver(spooled, &arrival)?;
+        let outcome = match delivered.outcome {
+            Outcome::Queued => "queued",
+            Outcome::Already => "was here before",
+            Outcome::Refused => "refused",
+            Outcome::NotKept => "not kept: the room for unknown originators is full",
+        };
+        self.log.line(&format!("{} {outcome}: {bytes} bytes, {words}", delivered.id));
+        Ok(())
+    }
+
+    fn log_mail(&self, envelope: &Envelope, returned: usize, is_ours: bool) {
+        let Envelope { from, message_id, bytes, .. } = envelope;
+        let mail = format!("mail <{message_id}> from <{from}>, {bytes} bytes");
+        if let Some(past) = &envelope.past {
+            self.log.line(&format!("{mail}: not read to its end: {past}"));
+        }
+        if returned > 0 || !envelope.returned_sha256.is_empty() {
+            let digests = envelope.returned_sha256.join(" ");
+            self.log.line(&format!("{mail}: returns a mail of ours {digests}: ignored"));
+        } else if !is_ours {
+            self.log.line(&format!("{mail}: no package"));
+        }
+    }
+}
+
+/// Copies standard input to the spool, so that trouble with either is told apart.
+fn copy_in(spool: &mut File, queue: &Queue) -> Result<(), DeliverError> {
+    let mut input = io::stdin().lock();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let n = match input.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(n) => n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(DeliverError::Input(error)),
+        };
+        let path = || queue.dir().join("tmp");
+        spool
+            .write_all(buffer.get(..n).unwrap_or_default())
+            .map_err(|source| QueueError::Io { path: path(), source })?;
+    }
+}
+
+/// What is found while the mail is read.
+struct Finding<'q> {
+    queue: &'q Queue,
+    current: Current,
+    found: Vec<Spooled>,
+    signatures: Vec<Vec<u8>>,
+    /// Packages that came back to us in a bounce.
+    returned: usize,
+    /// What stopped the reading, where it was the queue.
+    trouble: Option<QueueError>,
+}
+
+/// The part being read.
+enum Current {
+    Nothing,
+    Package(Box<Incoming>),
+    Signature(Vec<u8>),
+}
+
+impl Finding<'_> {
+    fn new(queue: &Queue) -> Finding<'_> {
+        Finding {
+            queue,
+            current: Current::Nothing,
+            found: Vec::new(),
+            signatures: Vec::new(),
+            returned: 0,
+            trouble: None,
+        }
+    }
+
+    /// Keeps the queue's own words for why the reading stopped.
+    fn noted<T>(&mut self, result: Result<T, QueueError>) -> io::Result<T> {
+        result.map_err(|error| {
+            self.trouble = Some(error);
+            io::Error::other("the queue")
+        })
+    }
+
+    fn keep_signature(&mut self, bytes: Vec<u8>) {
+        let bytes = signature_text(bytes);
+        let fits = bytes.len() as u64 <= SIGNATURE_BYTES_MAX;
+        if fits && self.signatures.len() < SIGNATURES_MAX && !self.signatures.contains(&bytes) {
+            self.signatures.push(bytes);
+        }
+    }
+}
+
+impl Parts for Finding<'_> {
+    fn begin(&mut self, part: &Part) -> io::Result<()> {
+        // Both are sealed alike: here, and only here, a name has to tell which is which.
+        let is_sealed_signature = part.kind == Kind::Sealed && part.name.contains(".sig");
+        self.current = if part.returned {
+            self.returned += usize::from(part.kind != Kind::Signature);
+            Current::Nothing
+        } else if part.kind == Kind::Signature || is_sealed_signature {
+            Current::Signature(Vec::new())
+        } else {
+            let incoming = self.queue.incoming();
+            Current::Package(Box::new(self.noted(incoming)?))
+        };
+        Ok(())
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let written = match &mut self.current {
+            Current::Nothing => Ok(()),
+            Current::Package(incoming) => incoming.write(bytes),
+            Current::Signature(signature) => {
+                // One byte past the bound is enough to know that it is too long.
+                let room = SIGNATURE_BYTES_MAX as usize + 1 - signature.len();
+                signature.extend(bytes.iter().take(room));
+                Ok(())
+            }
+        };
+        self.noted(written)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        match std::mem::replace(&mut self.current, Current::Nothing) {
+            Current::Nothing => {}
+            Current::Signature(bytes) => self.keep_signature(bytes),
+            Current::Package(incoming) => {
+                let settled = incoming.settle();
+                let spooled = self.noted(settled)?;
+                let again = self.found.iter().any(|other| other.sha256 == spooled.sha256);
+                if spooled.judgement != Judgement::NotAPackage && !again {
+                    self.found.push(spooled);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The signature alone, with the line ends it was made with: mail changes them, and hangs footers
+/// on behind it.
+fn signature_text(bytes: Vec<u8>) -> Vec<u8> {
+    const END: &[u8] = b"-----END SSH SIGNATURE-----";
+    if !bytes.trim_ascii_start().starts_with(b"-----BEGIN SSH SIGNATURE-----") {
+        return bytes;
+    }
+    let mut text: Vec<u8> = bytes.into_iter().filter(|b| *b != b'\r').collect();
+    if let Some(at) = text.windows(END.len()).position(|window| window == END) {
+        text.truncate(at + END.len());
+        text.push(b'\n');
+    }
+    let blanks = text.len() - text.trim_ascii_start().len();
+    text.drain(..blanks);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(arguments: &[&str]) -> Result<Call, String> {
+        parse(arguments.iter().map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn arguments() {
+        let options = |queue: Option<&str>, if_package, passthrough| {
+            Ok(Call::Deliver(Options { queue: queue.map(PathBuf::from), if_package, passthrough }))
+        };
+        assert_eq!(call(&[]), options(None, false, false));
+        assert_eq!(call(&["--queue", "q"]), options(Some("q"), false, false));
+        assert_eq!(
+            call(&["--queue=q", "--if-package", "--passthrough"]),
+            options(Some("q"), true, true)
+        );
+        assert!(matches!(call(&["--help"]), Ok(Call::Print(_))));
+        assert!(matches!(call(&["-V"]), Ok(Call::Print(_))));
+        for wrong in
+            [&["--queu", "q"][..], &["--queue"], &["--queue", ""], &["x"], &["--if-package=1"]]
+        {
+            let error = call(wrong).unwrap_err();
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn signatures_keep_their_own_text() {
+        let text = b"-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----\n";
+        for (came, kept) in [
+            (&text[..], &text[..]),
+            (b"-----BEGIN SSH SIGNATURE-----\r\nAAAA\r\n-----END SSH SIGNATURE-----\r\n", text),
+            (
+                b"\n-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----\n--\nlist\n",
+                text,
+            ),
+            (b"age-encryption.org/v1\r\n", b"age-encryption.org/v1\r\n"),
+        ] {
+            assert_eq!(signature_text(came.to_vec()), kept);
+        }
+    }
+}

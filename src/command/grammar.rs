@@ -1,0 +1,320 @@
+//! The words of one command: full words, first letters, words run together (`lr`, `listremote`).
+//!
+//! The manual of 1994 allows a keyword in full or as its first letter, nothing between, and the
+//! spaces between keywords may be left out. New commands are full words only.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::outcome::Failure;
+
+/// One command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `init`: makes the current folder a project.
+    Init,
+    /// `accept ID DIR`: makes the tree that a first package proposes.
+    Accept(String, OsString),
+    /// `broadcast [SITES]`.
+    Broadcast(Vec<String>),
+    /// `process [FILE or ID]`.
+    Process(Option<OsString>),
+    /// `status`.
+    Status,
+    /// `pending`.
+    Pending,
+    /// `resolve FILE… keep|take`.
+    Resolve(Vec<OsString>, String),
+    /// `queue [list]`, `queue show|drop|retry ID`.
+    Queue(QueueVerb),
+    /// `list [TYPE]`; `None` is all but the files.
+    List(Option<Kind>),
+    /// `create TYPE VALUE`.
+    Create(Kind, Vec<OsString>),
+    /// `delete TYPE VALUE`.
+    Delete(Kind, OsString),
+    /// `demo`.
+    Demo,
+    /// `?`.
+    Help,
+    /// `quit`.
+    Quit,
+}
+
+/// What `queue` does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueVerb {
+    /// Lists every entry.
+    List,
+    /// Shows one.
+    Show(String),
+    /// Takes one out for good.
+    Drop(String),
+    /// Makes one new again.
+    Retry(String),
+}
+
+/// A kind of statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// This site.
+    Here,
+    /// The others.
+    Remote,
+    /// What is looked at.
+    Scan,
+    /// What is left out.
+    Ignore,
+    /// The rows.
+    Files,
+}
+
+/// The full words of the commands that have no abbreviation, with what they do, for the help.
+pub const FULL_WORDS: &[&str] =
+    &["init", "accept", "status", "pending", "resolve", "queue", "demo"];
+
+/// Reads one command; `None` if there are no words.
+///
+/// # Errors
+/// What is no command, or lacks a word, with a hint.
+pub fn parse(words: &[OsString]) -> Result<Option<Command>, Failure> {
+    let Some((first, rest)) = words.split_first() else { return Ok(None) };
+    let command = match first.to_str() {
+        Some("?" | "help") => Command::Help,
+        Some("init") => no_more(Command::Init, rest)?,
+        Some("status") => no_more(Command::Status, rest)?,
+        Some("pending") => no_more(Command::Pending, rest)?,
+        Some("demo") => no_more(Command::Demo, rest)?,
+        Some("accept") => parse_accept(rest)?,
+        Some("resolve") => parse_resolve(rest)?,
+        Some("queue") => parse_queue(rest)?,
+        _ => parse_classic(words)?,
+    };
+    Ok(Some(command))
+}
+
+/// A keyword of the 1994 language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keyword {
+    Broadcast,
+    Process,
+    List,
+    Create,
+    Delete,
+    Quit,
+    Type(Kind),
+}
+
+const KEYWORDS: &[(&str, Keyword)] = &[
+    ("broadcast", Keyword::Broadcast),
+    ("process", Keyword::Process),
+    ("list", Keyword::List),
+    ("create", Keyword::Create),
+    ("delete", Keyword::Delete),
+    ("quit", Keyword::Quit),
+    ("here", Keyword::Type(Kind::Here)),
+    ("local", Keyword::Type(Kind::Here)),
+    ("remote", Keyword::Type(Kind::Remote)),
+    ("scan", Keyword::Type(Kind::Scan)),
+    ("ignore", Keyword::Type(Kind::Ignore)),
+    ("files", Keyword::Type(Kind::Files)),
+];
+
+fn parse_classic(words: &[OsString]) -> Result<Command, Failure> {
+    let (keywords, rest) = keywords(words)?;
+    match keywords.as_slice() {
+        [Keyword::Broadcast] => Ok(Command::Broadcast(texts(rest)?)),
+        [Keyword::Process] => match rest {
+            [] => Ok(Command::Process(None)),
+            [file] => Ok(Command::Process(Some(file.clone()))),
+            _ => Err(Failure::new("process takes one file or one entry of the queue")),
+        },
+        [Keyword::Quit] => no_more(Command::Quit, rest),
+        [Keyword::List] => no_more(Command::List(None), rest),
+        [Keyword::List, Keyword::Type(kind)] => no_more(Command::List(Some(*kind)), rest),
+        [Keyword::Type(Kind::Files)] => no_more(Command::List(Some(Kind::Files)), rest),
+        [Keyword::Type(kind)] if rest.is_empty() => Ok(Command::List(Some(*kind))),
+        [Keyword::Create, Keyword::Type(kind)] | [Keyword::Type(kind)] => create(*kind, rest),
+        [Keyword::Delete, Keyword::Type(kind)] => match (kind, rest) {
+            (Kind::Remote | Kind::Scan | Kind::Ignore, [value]) => {
+                Ok(Command::Delete(*kind, value.clone()))
+            }
+            _ => Err(Failure::new("delete takes remote, scan or ignore, and one value")),
+        },
+        _ => Err(unknown(words)),
+    }
+}
+
+fn create(kind: Kind, rest: &[OsString]) -> Result<Command, Failure> {
+    match (kind, rest) {
+        (Kind::Remote, [_] | [_, _]) | (Kind::Scan | Kind::Ignore, [_]) => {
+            Ok(Command::Create(kind, rest.to_vec()))
+        }
+        (Kind::Remote, _) => Err(Failure::new("create remote takes an address and a directory")),
+        (Kind::Scan | Kind::Ignore, _) => Err(Failure::new("create takes one value")),
+        (Kind::Here | Kind::Files, _) => {
+            Err(Failure::new("create takes remote, scan or ignore, and a value"))
+        }
+    }
+}
+
+/// Splits the leading keywords off, however they are run together, and returns the words after.
+fn keywords(words: &[OsString]) -> Result<(Vec<Keyword>, &[OsString]), Failure> {
+    let mut found = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        if !found.is_empty() && !takes_another(&found) {
+            return Ok((found, &words[at..]));
+        }
+        match word.to_str().and_then(|word| split(word, &found)) {
+            Some(more) => found.extend(more),
+            None if found.is_empty() => return Err(unknown(words)),
+            None => return Ok((found, &words[at..])),
+        }
+    }
+    Ok((found, &[]))
+}
+
+fn takes_another(found: &[Keyword]) -> bool {
+    matches!(found, [Keyword::List | Keyword::Create | Keyword::Delete])
+}
+
+/// Reads `word` as one or two keywords run together, after those already `found`.
+fn split(word: &str, found: &[Keyword]) -> Option<Vec<Keyword>> {
+    let is_type = |keyword: &Keyword| matches!(keyword, Keyword::Type(_));
+    let whole = |word: &str| {
+        let fits = |(name, _): &&(&str, Keyword)| *name == word || name[..1] == *word;
+        KEYWORDS.iter().find(fits).map(|(_, keyword)| *keyword)
+    };
+    if let Some(keyword) = whole(word) {
+        return (found.is_empty() || is_type(&keyword)).then(|| vec![keyword]);
+    }
+    if !found.is_empty() || !word.is_ascii() {
+        return None;
+    }
+    (1..word.len()).find_map(|at| {
+        let (first, second) = (whole(&word[..at])?, whole(&word[at..])?);
+        (takes_another(&[first]) && is_type(&second)).then(|| vec![first, second])
+    })
+}
+
+fn parse_accept(rest: &[OsString]) -> Result<Command, Failure> {
+    match rest {
+        [id, directory] => {
+            let id =
+                id.to_str().ok_or_else(|| Failure::new("no entry of the queue has that name"))?;
+            Ok(Command::Accept(id.to_owned(), directory.clone()))
+        }
+        _ => Err(Failure::new("accept takes an entry of the queue and a folder")
+            .hinted("\"remsync queue\" lists the entries")),
+    }
+}
+
+fn parse_resolve(rest: &[OsString]) -> Result<Command, Failure> {
+    let fault = || {
+        Failure::new("resolve takes files and then \"keep\" or \"take\"")
+            .hinted("\"remsync pending\" lists what waits")
+    };
+    let (choice, files) = rest.split_last().ok_or_else(fault)?;
+    let choice = choice.to_str().ok_or_else(fault)?;
+    if files.is_empty() || !matches!(choice, "keep" | "take") {
+        return Err(fault());
+    }
+    Ok(Command::Resolve(files.to_vec(), choice.to_owned()))
+}
+
+fn parse_queue(rest: &[OsString]) -> Result<Command, Failure> {
+    let words = texts(rest)?;
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let verb = match words.as_slice() {
+        [] | ["list"] => QueueVerb::List,
+        ["show", id] => QueueVerb::Show((*id).to_owned()),
+        ["drop", id] => QueueVerb::Drop((*id).to_owned()),
+        ["retry", id] => QueueVerb::Retry((*id).to_owned()),
+        _ => {
+            return Err(Failure::new("queue takes list, or show, drop or retry and an entry"));
+        }
+    };
+    Ok(Command::Queue(verb))
+}
+
+fn no_more(command: Command, rest: &[OsString]) -> Result<Command, Failure> {
+    match rest.first() {
+        None => Ok(command),
+        Some(word) => Err(Failure::new(format!("\"{}\" is one word too many", shown(word)))),
+    }
+}
+
+fn texts(words: &[OsString]) -> Result<Vec<String>, Failure> {
+    let text = |word: &OsString| {
+        let word = String::from_utf8(word.clone().into_vec());
+        word.map_err(|_| Failure::new("a word that is not UTF-8"))
+    };
+    words.iter().map(text).collect()
+}
+
+fn unknown(words: &[OsString]) -> Failure {
+    let first = words.first().map(|word| shown(word)).unwrap_or_default();
+    Failure::new(format!("\"{first}\" is no command")).hinted(
+        "a keyword is written in full or as its first letter; \"remsync --help\" lists them",
+    )
+}
+
+fn shown(word: &OsStr) -> String {
+    crate::model::path::escaped(word.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Option<Command> {
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        parse(&words).ok().flatten()
+    }
+
+    #[test]
+    fn spellings_of_one_command() {
+        for line in ["list remote", "l remote", "list r", "l r", "listremote", "lr", "lremote"] {
+            assert_eq!(read(line), Some(Command::List(Some(Kind::Remote))), "{line}");
+        }
+        for line in ["l rem", "lisremote", "lis", "broad", "x", "lrr", "bb"] {
+            assert_eq!(read(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn commands_and_their_words() {
+        let create = |kind, words: &[&str]| {
+            Some(Command::Create(kind, words.iter().map(OsString::from).collect()))
+        };
+        let table = [
+            ("b", Some(Command::Broadcast(vec![]))),
+            ("broadcast a@x b@x", Some(Command::Broadcast(vec!["a@x".into(), "b@x".into()]))),
+            ("p", Some(Command::Process(None))),
+            ("p f.tar.gz", Some(Command::Process(Some("f.tar.gz".into())))),
+            ("create remote a@x /t", create(Kind::Remote, &["a@x", "/t"])),
+            ("remote a@x /t", create(Kind::Remote, &["a@x", "/t"])),
+            ("cr a@x /t", create(Kind::Remote, &["a@x", "/t"])),
+            ("c i .*~", create(Kind::Ignore, &[".*~"])),
+            ("delete scan src", Some(Command::Delete(Kind::Scan, "src".into()))),
+            ("ds src", Some(Command::Delete(Kind::Scan, "src".into()))),
+            ("d s", None),
+            ("f", Some(Command::List(Some(Kind::Files)))),
+            ("l", Some(Command::List(None))),
+            ("status x", None),
+            (
+                "resolve a b keep",
+                Some(Command::Resolve(vec!["a".into(), "b".into()], "keep".into())),
+            ),
+            ("resolve keep", None),
+            ("resolve a maybe", None),
+            ("queue", Some(Command::Queue(QueueVerb::List))),
+            ("queue drop 1", Some(Command::Queue(QueueVerb::Drop("1".into())))),
+            ("queue drop", None),
+            ("accept 1", None),
+        ];
+        for (line, command) in table {
+            assert_eq!(read(line), command, "{line}");
+        }
+    }
+}

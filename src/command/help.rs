@@ -1,0 +1,78 @@
+//! What `-h`, `--help` and `--version` print. `tests/tidy.rs` compares it with the options, the
+//! grammar and the manual.
+
+/// `--version`.
+pub const VERSION: &str = concat!("remsync ", env!("CARGO_PKG_VERSION"), " (formats 2.0 and 1.3)");
+
+/// `-h`: one screen.
+pub const SHORT: &str = "\
+usage: remsync [OPTIONS] [COMMAND …]
+       keeps trees of files in step among equal sites, by mail
+
+  init --title T --here ADDR [--remote 'ADDR DIR']…   make this folder a project
+  broadcast [SITES]      send the others what they lack
+  process [FILE or ID]   apply what arrived
+  status                 where every file stands
+  pending                what waits for you
+  resolve FILE… keep|take
+  queue [list], queue show|drop|retry ID
+  accept ID DIR          make the tree that a first package proposes
+  list [TYPE]            here, remote, scan, ignore, files
+  create TYPE VALUE, delete TYPE VALUE                remote, scan, ignore
+  demo                   three sites in a temporary folder
+
+  -C DIR   -n dry run   -i inventory   --batch   --json   --help for all
+";
+
+/// `--help`: all of it.
+pub const LONG: &str = "\
+usage: remsync [OPTIONS] [COMMAND …]
+
+remsync keeps trees of files in step among equal sites by ordinary mail. Without a command it reads
+commands from standard input.
+
+Commands (the manual's keywords may be shortened to their first letter: b, p, l r, lr):
+  init                     make the folder a project; needs --title and --here
+  accept ID DIR            make the tree that a first package proposes, in an empty or new folder
+  broadcast [SITES]        send each site what it lacks; SITES are addresses or numbers,
+                           none is everybody, a leading ! is everybody but those
+  process [FILE or ID]     apply a package, or all that arrived, and ask at a terminal
+  status                   where every file stands at every site
+  pending                  what waits for a person: conflicts, deletions, first packages
+  resolve FILE… keep|take  answer: keep what is here, or take what arrived
+  queue [list]             the packages that arrived
+  queue show ID            all about one
+  queue drop ID            take one out for good
+  queue retry ID           make a held or refused one new again
+  list [TYPE]              the statements: here, remote, scan, ignore, files
+  create TYPE VALUE        a new remote (ADDRESS DIR), scan (shell wildcards) or ignore
+                           (Perl expression on the whole path; a leading ! inverts)
+  delete TYPE VALUE        takes one away, by its value or its number
+  demo                     shows it all with three sites in a temporary folder
+  quit                     ends the prompt
+  ?                        this text
+
+Options, before or after the command:
+  -C DIR                   as if started in DIR
+      --queue DIR          the queue of incoming packages
+      --config FILE        the settings file
+  -n, --dry-run            change, mail and write nothing; say what would happen
+  -i, --inventory          broadcast signatures only, no contents
+      --batch              never ask: what needs a person is held
+      --json               one JSON document on standard output
+      --to DIR             broadcast: packages as files in DIR, not by mail
+      --title TITLE        init: what people call the project
+      --here ADDRESS       init: this site's address
+      --remote 'ADDR DIR'  init: another site, any number of times
+      --format FORMAT      init: 2.0 (the default) or 1.3
+  -q, --quiet              no tally
+  -v, --verbose            say more
+      --color WHEN         always, never or auto
+  -h                       one screen
+      --help               this text
+  -V, --version            the version
+
+Exit status: 0 done; 1 done, and something waits for a person; 2 something failed.
+Environment: REMSYNC_CONFIG, REMSYNC_QUEUE, REMSYNC_TRANSPORT override the settings file.
+See remsync(1), remsync-deliver(1), remsync(5), remsync-package(5).
+";

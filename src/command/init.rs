@@ -1,0 +1,310 @@
+//! `init` and `accept`: how a folder becomes a project.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::edge::queue::EntryState;
+use crate::edge::state::State;
+use crate::format::package::{self, PackageFault};
+use crate::model::knowledge::Knowledge;
+use crate::model::limits::TITLE_BYTES_MAX;
+use crate::model::path::is_reserved_part;
+use crate::model::project::{Format, Identity, Project};
+use crate::model::{Address, Site};
+use crate::rules::select::default_ignores;
+
+use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell};
+use super::process::{Tally, process_into};
+use super::session::{OpenProject, Session};
+
+/// Makes the current folder a project.
+///
+/// # Errors
+/// It is one already, another project has the same address and title, or an option is missing.
+pub fn init(session: &Session) -> Result<Outcome, Failure> {
+    let options = &session.options;
+    let directory = session.directory()?;
+    let title = match &options.title {
+        Some(title) => check_title(title)?,
+        None => return Err(Failure::new("init needs a title").hinted(INIT_HINT)),
+    };
+    let here = match &options.here {
+        Some(here) => parse_address(here)?,
+        None => return Err(Failure::new("init needs this site's address").hinted(INIT_HINT)),
+    };
+    let format = match options.format.as_deref() {
+        None | Some("2.0") => Format::V2_0,
+        Some("1.3") => Format::V1_3,
+        Some(other) => {
+            return Err(Failure::new(format!("\"{other}\" is no format"))
+                .hinted("the formats are 2.0 and 1.3"));
+        }
+    };
+    let mut remotes = Vec::new();
+    for remote in &options.remotes {
+        let site = parse_remote(remote)?;
+        check_new_remote(&here, &remotes, &site)?;
+        remotes.push(site);
+    }
+    let identity = Identity {
+        format,
+        title,
+        here: Site { address: here, directory: Some(home_relative(session, &directory)) },
+        remotes,
+        scans: Vec::new(),
+        ignores: default_ignores().iter().map(|ignore| ignore.as_bytes().to_vec()).collect(),
+    };
+    check_free(session, &directory, &identity)?;
+    let document = json!({
+        "directory": directory.to_string_lossy(),
+        "title": identity.title,
+        "here": identity.here.address.as_str(),
+        "format": identity.format.to_string(),
+    });
+    if !options.dry_run {
+        create(session, &directory, identity)?;
+    }
+    if options.json {
+        answer_json(&document);
+    } else if !options.quiet {
+        let is = if options.dry_run { "would be" } else { "is" };
+        answer(format_args!("{} {is} a project now", directory.display()));
+    }
+    Ok(Outcome::Done)
+}
+
+const INIT_HINT: &str = "remsync init --title TITLE --here ADDRESS [--remote 'ADDRESS DIR']…";
+
+/// Makes the tree that a first package proposes, after showing what it would write.
+///
+/// # Errors
+/// The entry is not there or not sound, or the folder may not become a project.
+pub fn accept(session: &Session, id: &str, directory: &OsStr) -> Result<Outcome, Failure> {
+    let queue = session.queue()?;
+    let _lock = queue.lock()?;
+    let entry = queue.find(id)?;
+    if !matches!(entry.state, EntryState::New | EntryState::Held) {
+        return Err(Failure::new(format!("{}: it is {} already", entry.id, entry.state.word())));
+    }
+    let package = match package::check(queue.open_entry(&entry)?) {
+        Ok(package) => package,
+        Err(PackageFault::Io(error)) => return Err(Failure::new(error)),
+        Err(fault) => {
+            queue.refuse(&entry, &fault.to_string())?;
+            return Err(Failure::new(format!("{}: refused: {fault}", entry.id)));
+        }
+    };
+    let orders = &package.orders;
+    let theirs = &orders.identity;
+    let visited = theirs
+        .remotes
+        .get(orders.visit)
+        .ok_or_else(|| Failure::new(format!("{}: it is for nobody", entry.id)))?;
+    let bytes: u64 = package.members.iter().map(|member| member.size_bytes).sum();
+    tell(format_args!(
+        "Package {}: \"{}\" from {} for {}: {}, {bytes} bytes; no signature was checked.",
+        entry.id,
+        theirs.title,
+        theirs.here.address,
+        visited.address,
+        counted(package.members.len(), "file", "files"),
+    ));
+    let directory = check_target(session, Path::new(directory))?;
+    if session.options.dry_run {
+        answer(format_args!("would make {} a project", directory.display()));
+        return Ok(Outcome::Done);
+    }
+    let identity = Identity {
+        format: theirs.format,
+        title: theirs.title.clone(),
+        here: Site {
+            address: visited.address.clone(),
+            directory: Some(home_relative(session, &directory)),
+        },
+        remotes: vec![theirs.here.clone()],
+        scans: Vec::new(),
+        ignores: default_ignores().iter().map(|ignore| ignore.as_bytes().to_vec()).collect(),
+    };
+    let mut open = match State::is_project(&directory) {
+        // An accept that was killed goes on where it was.
+        true => go_on(session, &directory, &identity)?,
+        false => {
+            check_free(session, &directory, &identity)?;
+            std::fs::create_dir_all(&directory)
+                .map_err(|error| Failure::new(format!("{}: {error}", directory.display())))?;
+            let (state, project) = create(session, &directory, identity)?;
+            OpenProject::with(state, project)?
+        }
+    };
+    let mut tally = Tally::default();
+    process_into(session, &queue, &mut open, &entry, &mut tally)?;
+    tally.tell(session);
+    for other in theirs.remotes.iter().filter(|site| site.address != visited.address) {
+        tell(format_args!(
+            "{} takes part too; \"remsync create remote {} -\" adds it here.",
+            other.address, other.address
+        ));
+    }
+    Ok(tally.outcome)
+}
+
+/// Checks a title: no control characters, bounded, not empty.
+pub fn check_title(title: &str) -> Result<String, Failure> {
+    if title.trim().is_empty() || title.chars().any(char::is_control) {
+        return Err(Failure::new("a title is some text in one line, without control characters"));
+    }
+    if title.len() > TITLE_BYTES_MAX {
+        return Err(Failure::new(format!("a title has at most {TITLE_BYTES_MAX} bytes")));
+    }
+    Ok(title.trim().to_owned())
+}
+
+/// Reads an address as a person types it.
+pub fn parse_address(text: &str) -> Result<Address, Failure> {
+    Address::new(text).map_err(|fault| Failure::new(format!("\"{text}\": {fault}")))
+}
+
+/// Reads `ADDRESS [DIR]`; a `-` for the directory, or none, is not known.
+pub fn parse_remote(text: &OsStr) -> Result<Site, Failure> {
+    let bytes = text.as_bytes();
+    let (address, directory) = match bytes.iter().position(|&b| b == b' ') {
+        Some(at) => (&bytes[..at], bytes[at + 1..].trim_ascii()),
+        None => (bytes, &b"-"[..]),
+    };
+    let address = std::str::from_utf8(address)
+        .map_err(|_| Failure::new("an address that is not UTF-8"))
+        .and_then(parse_address)?;
+    let directory = match directory {
+        b"" | b"-" => None,
+        directory => Some(directory.into()),
+    };
+    Ok(Site { address, directory })
+}
+
+/// Checks that a remote is neither here nor there already.
+pub fn check_new_remote(here: &Address, remotes: &[Site], site: &Site) -> Result<(), Failure> {
+    if site.address == *here {
+        return Err(Failure::new(format!("{}: that is this site", site.address)));
+    }
+    if remotes.iter().any(|remote| remote.address == site.address) {
+        return Err(Failure::new(format!("{}: it is a remote already", site.address)));
+    }
+    Ok(())
+}
+
+/// Checks that packages for this project and another on this account can be told apart.
+fn check_free(session: &Session, directory: &Path, identity: &Identity) -> Result<(), Failure> {
+    if State::is_project(directory) {
+        return Err(Failure::new(format!("{}: it is a project already", directory.display())));
+    }
+    for other in session.places.register_list()? {
+        let Ok(project) = State::read(&other) else { continue };
+        let same = project.identity.here.address == identity.here.address
+            && project.identity.title == identity.title;
+        if same && other != directory {
+            return Err(Failure::new(format!(
+                "{} is \"{}\" of {} already",
+                other.display(),
+                identity.title,
+                identity.here.address
+            ))
+            .hinted("packages could not be told apart: choose another title or address"));
+        }
+    }
+    Ok(())
+}
+
+/// Opens the project that an earlier accept of the same package made.
+///
+/// # Errors
+/// It is another project.
+fn go_on(session: &Session, directory: &Path, identity: &Identity) -> Result<OpenProject, Failure> {
+    let open = OpenProject::open(directory)?;
+    let there = &open.project.identity;
+    let is_same = there.title == identity.title
+        && there.here.address == identity.here.address
+        && there.remotes.first().map(|site| &site.address)
+            == identity.remotes.first().map(|site| &site.address);
+    if !is_same {
+        return Err(Failure::new(format!("{}: it is another project", directory.display())));
+    }
+    session.places.register_add(directory)?;
+    Ok(open)
+}
+
+/// Makes the project's files and registers it.
+fn create(
+    session: &Session,
+    directory: &Path,
+    identity: Identity,
+) -> Result<(State, Project), Failure> {
+    let knowledge = Knowledge::new(identity.remotes.len());
+    let project = Project { identity, knowledge };
+    let state = State::create(directory, &project)?;
+    session.places.register_add(directory)?;
+    Ok((state, project))
+}
+
+/// Checks the folder of `accept`: empty or new, never `/`, a home, or one in a project. What an
+/// accept that was killed left there counts as nothing. Makes nothing.
+fn check_target(session: &Session, directory: &Path) -> Result<PathBuf, Failure> {
+    let shown = directory.display().to_string();
+    let fault = |why: &str| Failure::new(format!("{shown}: {why}"));
+    let io = |error: std::io::Error| fault(&error.to_string());
+    let absolute = resolve_links(&std::path::absolute(directory).map_err(io)?).map_err(io)?;
+    if absolute.parent().is_none() || session.places.home.as_ref() == Some(&absolute) {
+        return Err(fault("not there").hinted("accept takes an empty or a new folder"));
+    }
+    let mut above = absolute.ancestors().skip(1);
+    if let Some(above) = above.find(|folder| State::is_project(folder)) {
+        return Err(fault(&format!("it is inside the project {}", above.display())));
+    }
+    match std::fs::symlink_metadata(&absolute) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => return Err(fault("it is no folder")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(absolute),
+        Err(error) => return Err(io(error)),
+    }
+    for entry in absolute.read_dir().map_err(io)? {
+        if !is_reserved_part(entry.map_err(io)?.file_name().as_bytes()) {
+            return Err(fault("it is not empty").hinted("accept takes an empty or a new folder"));
+        }
+    }
+    Ok(absolute)
+}
+
+/// Resolves the links of what exists of a path; the rest stays as it is.
+fn resolve_links(path: &Path) -> std::io::Result<PathBuf> {
+    for above in path.ancestors() {
+        match above.canonicalize() {
+            Ok(resolved) => {
+                let rest = path.strip_prefix(above).unwrap_or(Path::new(""));
+                return Ok(if rest.as_os_str().is_empty() {
+                    resolved
+                } else {
+                    resolved.join(rest)
+                });
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(path.to_owned())
+}
+
+/// Writes a directory as people read it: `~` for what is below the home.
+fn home_relative(session: &Session, directory: &Path) -> Box<[u8]> {
+    let relative = session.places.home.as_ref().and_then(|home| directory.strip_prefix(home).ok());
+    match relative {
+        Some(rest) if rest.as_os_str().is_empty() => b"~".as_slice().into(),
+        Some(rest) => {
+            let mut shown = OsString::from("~/");
+            shown.push(rest);
+            shown.as_bytes().into()
+        }
+        None => directory.as_os_str().as_bytes().into(),
+    }
+}

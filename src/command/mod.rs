@@ -1,0 +1,82 @@
+//! Floor 3: what people ask for. One verb a file, glue only: decides nothing, parses nothing.
+
+pub mod ask;
+pub mod broadcast;
+pub mod deliver;
+pub mod demo;
+pub mod edit;
+pub mod grammar;
+pub mod hands;
+pub mod help;
+pub mod init;
+pub mod options;
+pub mod outcome;
+pub mod process;
+pub mod prompt;
+pub mod queue;
+pub mod resolve;
+pub mod session;
+pub mod status;
+pub mod survey;
+pub mod words;
+
+use std::ffi::OsString;
+
+use grammar::Command;
+use options::{Instead, Options};
+use outcome::{Failure, Outcome, answer};
+use session::Session;
+
+/// Runs `remsync` with its arguments, the program's name left out.
+///
+/// # Errors
+/// What ends the run, to be told with its hint; exit status 2.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Outcome, Failure> {
+    let options = Options::parse(arguments)?;
+    match options.instead {
+        Some(Instead::ShortHelp) => answer(help::SHORT.trim_end()),
+        Some(Instead::Help) => answer(help::LONG.trim_end()),
+        Some(Instead::Version) => answer(help::VERSION),
+        None => return run_words(options),
+    }
+    Ok(Outcome::Done)
+}
+
+fn run_words(mut options: Options) -> Result<Outcome, Failure> {
+    let words = std::mem::take(&mut options.words);
+    if let Some(directory) = &options.directory {
+        std::env::set_current_dir(directory)
+            .map_err(|error| Failure::new(format!("{}: {error}", directory.display())))?;
+    }
+    match grammar::parse(&words)? {
+        None => prompt::run(&Session::new(options)?),
+        Some(Command::Demo) => demo::run(),
+        Some(command) => run_command(&Session::new(options)?, &command),
+    }
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// What keeps the command from being done.
+pub fn run_command(session: &Session, command: &Command) -> Result<Outcome, Failure> {
+    match command {
+        Command::Init => init::init(session),
+        Command::Accept(id, directory) => init::accept(session, id, directory),
+        Command::Broadcast(sites) => broadcast::run(session, sites),
+        Command::Process(what) => process::run(session, what.as_ref()),
+        Command::Status => status::run(session),
+        Command::Pending => resolve::pending(session),
+        Command::Resolve(files, choice) => resolve::resolve(session, files, choice),
+        Command::Queue(verb) => queue::run(session, verb),
+        Command::List(kind) => edit::list(session, *kind),
+        Command::Create(kind, words) => edit::create(session, *kind, words),
+        Command::Delete(kind, value) => edit::delete(session, *kind, value),
+        Command::Demo => demo::run(),
+        Command::Help => {
+            answer(help::LONG.trim_end());
+            Ok(Outcome::Done)
+        }
+        Command::Quit => Ok(Outcome::Done),
+    }
+}

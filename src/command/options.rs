@@ -1,0 +1,107 @@
+//! What was typed on the command line: options, and the words of one command.
+//!
+//! Options may stand before or after the words; `--` ends them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::outcome::Failure;
+
+/// The options, as typed; nothing is looked up yet.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `-C DIR`: as if started there.
+    pub directory: Option<PathBuf>,
+    /// `--queue DIR`.
+    pub queue: Option<PathBuf>,
+    /// `--config FILE`.
+    pub config: Option<PathBuf>,
+    /// `-n`, `--dry-run`: change, mail and write nothing.
+    pub dry_run: bool,
+    /// `-i`, `--inventory`: broadcast signatures only.
+    pub inventory: bool,
+    /// `--batch`: never ask.
+    pub batch: bool,
+    /// `--json`: one JSON document on standard output.
+    pub json: bool,
+    /// `-q`: no tally.
+    pub quiet: bool,
+    /// `-v`, counted.
+    pub verbose: u8,
+    /// `--color WHEN`; nothing is coloured yet.
+    pub color: Option<String>,
+    /// `init --title T`.
+    pub title: Option<String>,
+    /// `init --here ADDRESS`.
+    pub here: Option<String>,
+    /// `init --remote 'ADDRESS DIR'`, any number.
+    pub remotes: Vec<OsString>,
+    /// `init --format 1.3|2.0`.
+    pub format: Option<String>,
+    /// `broadcast --to DIR`.
+    pub to: Option<PathBuf>,
+    /// The words of the command.
+    pub words: Vec<OsString>,
+    /// Help or version was asked for instead.
+    pub instead: Option<Instead>,
+}
+
+/// What was asked for instead of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// `-h`: one screen.
+    ShortHelp,
+    /// `--help`: all of it.
+    Help,
+    /// `-V`, `--version`.
+    Version,
+}
+
+impl Options {
+    /// Reads the command line, without the program's name.
+    ///
+    /// # Errors
+    /// An option that does not exist, or lacks its value.
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Options, Failure> {
+        let mut options = Options::default();
+        let mut parser = lexopt::Parser::from_args(arguments);
+        while let Some(argument) = parser.next().map_err(usage)? {
+            use lexopt::Arg::{Long, Short, Value};
+            match argument {
+                Short('C') => options.directory = Some(parser.value().map_err(usage)?.into()),
+                Long("queue") => options.queue = Some(parser.value().map_err(usage)?.into()),
+                Long("config") => options.config = Some(parser.value().map_err(usage)?.into()),
+                Short('n') | Long("dry-run") => options.dry_run = true,
+                Short('i') | Long("inventory") => options.inventory = true,
+                Long("batch") => options.batch = true,
+                Long("json") => options.json = true,
+                Short('q') | Long("quiet") => options.quiet = true,
+                Short('v') | Long("verbose") => options.verbose = options.verbose.saturating_add(1),
+                Long("color") => options.color = Some(text(&mut parser, "--color")?),
+                Long("title") => options.title = Some(text(&mut parser, "--title")?),
+                Long("here") => options.here = Some(text(&mut parser, "--here")?),
+                Long("remote") => options.remotes.push(parser.value().map_err(usage)?),
+                Long("format") => options.format = Some(text(&mut parser, "--format")?),
+                Long("to") => options.to = Some(parser.value().map_err(usage)?.into()),
+                Short('h') => options.instead = Some(Instead::ShortHelp),
+                Long("help") => options.instead = Some(Instead::Help),
+                Short('V') | Long("version") => options.instead = Some(Instead::Version),
+                Value(word) => options.words.push(word),
+                other => return Err(usage(other.unexpected())),
+            }
+        }
+        match options.color.as_deref() {
+            None | Some("always" | "never" | "auto") => Ok(options),
+            Some(_) => Err(Failure::new("--color takes \"always\", \"never\" or \"auto\"")),
+        }
+    }
+}
+
+fn text(parser: &mut lexopt::Parser, option: &str) -> Result<String, Failure> {
+    let value = parser.value().map_err(usage)?;
+    value.into_string().map_err(|_| Failure::new(format!("the value of {option} is not UTF-8")))
+}
+
+fn usage(error: lexopt::Error) -> Failure {
+    Failure::new(error).hinted("\"remsync --help\" lists options and commands")
+}

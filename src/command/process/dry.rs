@@ -1,0 +1,126 @@
+//! `process -n`: what would be done, without a lock, a file or a belief being touched.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::Path;
+
+use crate::edge::queue::{Entry, EntryState, Queue};
+use crate::edge::state::State;
+use crate::format::digest::{hex, sha256_of};
+use crate::format::package::{self, PackageFault};
+use crate::model::knowledge::Knowledge;
+use crate::model::project::Identity;
+use crate::rules::learn::route;
+
+use super::super::hands::DryHands;
+use super::super::outcome::{Failure, Outcome, tell};
+use super::super::session::{Ground, Session};
+use super::super::words::describe_not_for_us;
+use super::{Run, Tally, is_for, of_package, visited_entry};
+
+impl Run<'_> {
+    pub(super) fn project_dry(
+        &self,
+        directory: &Path,
+        tally: &mut Tally,
+        routed: &mut BTreeSet<String>,
+    ) -> Result<(), Failure> {
+        let project = State::read(directory)?;
+        let mut dry = Dry {
+            ground: Ground::open(directory, &project.identity)?,
+            knowledge: project.knowledge,
+            identity: project.identity,
+        };
+        for entry in self.queue.list()? {
+            let is_wanted = self.only.is_none_or(|only| entry.id == only)
+                && matches!(entry.state, EntryState::New | EntryState::Held)
+                && is_for(&entry, &dry.identity);
+            if is_wanted {
+                routed.insert(entry.id.clone());
+                self.entry_dry(&mut dry, &entry, self.queue.open_entry(&entry)?, tally)?;
+            }
+        }
+        tally.waiting += dry.knowledge.questions.len();
+        Ok(())
+    }
+
+    /// Says what one package would do.
+    fn entry_dry(
+        &self,
+        dry: &mut Dry,
+        entry: &Entry,
+        package: File,
+        tally: &mut Tally,
+    ) -> Result<(), Failure> {
+        let package = match package::check(package) {
+            Ok(package) => package,
+            Err(PackageFault::Io(error)) => return Err(Failure::new(error)),
+            Err(fault) => return self.refuse(entry, &fault.to_string(), tally),
+        };
+        let route = match route(&package.orders, &dry.identity) {
+            Ok(route) => route,
+            Err(fault) => {
+                let reason = describe_not_for_us(fault, &package.orders, &dry.identity);
+                return self.hold(entry, &reason, tally);
+            }
+        };
+        let mut hands = DryHands(&dry.ground);
+        let receipt =
+            self.visit(&mut dry.knowledge, &mut hands, &package.orders, &route, entry.sha256);
+        tally.add(&receipt);
+        tally.done += 1;
+        let questions = of_package(&dry.knowledge, entry);
+        for question in &questions {
+            tell(format_args!("remsync: {}: would wait for you.", question.path));
+        }
+        tally.entries.push(visited_entry(entry, &receipt, &questions));
+        Ok(())
+    }
+}
+
+/// A project that is only looked at: what it would know is forgotten.
+struct Dry {
+    identity: Identity,
+    knowledge: Knowledge,
+    ground: Ground,
+}
+
+/// Says what a package that lies somewhere as a file would do here; it stays where it is.
+pub(super) fn run_dry_on_file(
+    session: &Session,
+    queue: &Queue,
+    file: &Path,
+) -> Result<Outcome, Failure> {
+    let at = |error: std::io::Error| Failure::new(format!("{}: {error}", file.display()));
+    let directory = session.project_directory()?;
+    let project = State::read(&directory)?;
+    let mut dry = Dry {
+        ground: Ground::open(&directory, &project.identity)?,
+        knowledge: project.knowledge,
+        identity: project.identity,
+    };
+    let (sha256, size_bytes) = sha256_of(File::open(file).map_err(at)?).map_err(at)?;
+    let entry = Entry {
+        id: hex(&sha256).chars().take(12).collect(),
+        sha256,
+        state: EntryState::New,
+        path: Some(file.to_owned()),
+        size_bytes,
+        received_ms: session.now_ms,
+        from: String::new(),
+        message_id: String::new(),
+        title: dry.identity.title.clone(),
+        origin: String::new(),
+        visit: dry.identity.here.address.to_string(),
+        serial: 0,
+        reason: String::new(),
+        signatures: Vec::new(),
+        sealed: false,
+    };
+    let mut tally = Tally::default();
+    let run = Run { session, queue, only: None };
+    run.entry_dry(&mut dry, &entry, File::open(file).map_err(at)?, &mut tally)?;
+    tally.waiting += dry.knowledge.questions.len();
+    tally.tell(session);
+    Ok(tally.outcome)
+}

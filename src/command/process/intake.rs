@@ -1,0 +1,166 @@
+//! What `process` begins with: the entry that is named, packages that lie about as files, the
+//! projects of this account; and what no project takes.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::edge::queue::{Arrival, Entry, EntryState, Judgement, Queue};
+use crate::edge::state::State;
+use crate::model::limits::SIGNATURE_BYTES_MAX;
+use crate::model::project::Identity;
+
+use super::super::outcome::{Failure, Outcome, tell, tell_failure};
+use super::super::session::Session;
+use super::{Run, Tally, plain_entry};
+
+/// Returns the entry that is named, if one is; a package file goes into the queue first, so that
+/// nothing is applied from a file that may change, and nothing is lost if it cannot be.
+pub(super) fn choose(
+    session: &Session,
+    queue: &Queue,
+    what: Option<&OsString>,
+) -> Result<Option<String>, Failure> {
+    if let Some(word) = what {
+        let file = PathBuf::from(word);
+        if file.is_file() {
+            return import(queue, &file).map(Some);
+        }
+        let id = word.to_string_lossy();
+        return Ok(Some(queue.find(&id)?.id));
+    }
+    let directory = session.directory()?;
+    for name in [".remsync.tar.gz", "remsync.tar.gz"] {
+        let file = directory.join(name);
+        if !file.is_file() || session.options.dry_run {
+            continue;
+        }
+        match import(queue, &file) {
+            Ok(_) => std::fs::remove_file(&file)
+                .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?,
+            // Somebody's own file may be called so.
+            Err(failure) => tell_failure(&failure),
+        }
+    }
+    Ok(None)
+}
+
+/// Tells of an entry that is named and needs nothing more: done before, or refused.
+pub(super) fn tell_ended(session: &Session, entry: &Entry, tally: &mut Tally) -> Option<Outcome> {
+    let outcome = match entry.state {
+        EntryState::New | EntryState::Held => return None,
+        EntryState::Done => Outcome::Done,
+        EntryState::Refused => Outcome::Failed,
+    };
+    match entry.state {
+        EntryState::Refused => {
+            tell(format_args!("remsync: {}: refused: {}.", entry.id, entry.reason));
+            tally.refused += 1;
+        }
+        _ => tell(format_args!("remsync: {}: it was taken in before.", entry.id)),
+    }
+    tally.entries.push(plain_entry(entry, entry.state.word(), &entry.reason));
+    tally.tell(session);
+    Some(outcome)
+}
+
+/// Puts a package that lies somewhere as a file into the queue, with the signature beside it.
+fn import(queue: &Queue, file: &Path) -> Result<String, Failure> {
+    let at = |error: std::io::Error| Failure::new(format!("{}: {error}", file.display()));
+    let mut incoming = queue.incoming()?;
+    let mut from = File::open(file).map_err(at)?;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match from.read(&mut buffer).map_err(at)? {
+            0 => break,
+            count => incoming.write(&buffer[..count])?,
+        }
+    }
+    let mut signature = file.as_os_str().to_owned();
+    signature.push(".sig");
+    let signatures = match File::open(&signature) {
+        Ok(signature) => {
+            let mut bytes = Vec::new();
+            signature.take(SIGNATURE_BYTES_MAX).read_to_end(&mut bytes).map_err(at)?;
+            vec![bytes]
+        }
+        Err(_) => Vec::new(),
+    };
+    let spooled = incoming.settle()?;
+    if spooled.judgement == Judgement::NotAPackage {
+        return Err(Failure::new(format!("{}: this is no package", file.display())));
+    }
+    let arrival = Arrival { signatures, known: true, ..Arrival::default() };
+    Ok(queue.deliver(spooled, &arrival)?.id)
+}
+
+/// The projects to process: the one of the current folder, else every one known on this account.
+pub(super) fn directories(session: &Session) -> Result<Vec<PathBuf>, Failure> {
+    if let Some(directory) = session.project_directory_if_any()? {
+        return Ok(vec![directory]);
+    }
+    Ok(session.places.register_list()?)
+}
+
+/// Holds what no project took, with the reason: a first package, or one that is nearly for us.
+pub(super) fn hold_strangers(
+    session: &Session,
+    queue: &Queue,
+    only: Option<&str>,
+    directories: &[PathBuf],
+    routed: &BTreeSet<String>,
+    tally: &mut Tally,
+) -> Result<(), Failure> {
+    let run = Run { session, queue, only };
+    let is_everybody_asked =
+        session.places.register_list()?.iter().all(|project| directories.contains(project));
+    let projects: Vec<(&Path, Identity)> = directories
+        .iter()
+        .filter_map(|directory| Some((directory.as_path(), State::read(directory).ok()?.identity)))
+        .collect();
+    let is_ours = |entry: &Entry| {
+        let fits = |(_, identity): &(&Path, Identity)| is_for(entry, identity);
+        projects.iter().any(fits)
+    };
+    for entry in queue.list()? {
+        let is_waiting = matches!(entry.state, EntryState::New | EntryState::Held);
+        let is_meant = match only {
+            Some(id) => id == entry.id,
+            None => is_everybody_asked && !is_ours(&entry),
+        };
+        if is_waiting && is_meant && !routed.contains(&entry.id) {
+            run.hold(&entry, &describe_stranger(&entry, &projects), tally)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether an entry says that it is for a project.
+pub(super) fn is_for(entry: &Entry, identity: &Identity) -> bool {
+    entry.visit == identity.here.address.as_str() && entry.title == identity.title
+}
+
+/// Says why no project takes an entry, and which trees were near.
+fn describe_stranger(entry: &Entry, projects: &[(&Path, Identity)]) -> String {
+    if entry.sealed {
+        return "it is sealed with age, and nothing here can open it yet".into();
+    }
+    let is_near = |identity: &Identity| {
+        identity.title == entry.title || identity.here.address.as_str() == entry.visit
+    };
+    let near: Vec<String> = projects
+        .iter()
+        .filter(|(_, identity)| is_near(identity))
+        .map(|(directory, Identity { title, here, .. })| {
+            format!("{} is \"{title}\" of {}", directory.display(), here.address)
+        })
+        .collect();
+    let what = format!("no project here is \"{}\" of {}", entry.title, entry.visit);
+    if near.is_empty() {
+        format!("{what}; \"remsync accept {} DIR\" makes one", entry.id)
+    } else {
+        format!("{what}; near: {}", near.join(", "))
+    }
+}

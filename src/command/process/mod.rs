@@ -1,0 +1,378 @@
+//! `process`: the queue's entries into the tree, and the questions that come of them.
+//!
+//! Here is the run over projects and entries; what comes in and what no project takes is in
+//! `intake`, what only looks is in `dry`, and what is told at the end in `tally`. The order is
+//! always the same: contents on the disk, then what is believed of them, then the entry is let go.
+
+mod dry;
+mod intake;
+mod tally;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::Path;
+
+use crate::edge::queue::{Entry, EntryState, Queue, QueueError};
+use crate::edge::state::State;
+use crate::format::digest::hex;
+use crate::format::package::PackageFault;
+use crate::format::settings::Unsigned;
+use crate::model::knowledge::{Knowledge, Question};
+use crate::model::orders::Orders;
+use crate::model::project::Format;
+use crate::rules::classic;
+use crate::rules::learn::{Route, route};
+use crate::rules::visit::{Hands, Receipt, Visit, reconsider, visit};
+
+use super::ask::{Asked, ask_person};
+use super::hands::{DiskHands, stage};
+use super::outcome::{Failure, Outcome, counted, tell, tell_failure};
+use super::resolve::{Given, carry_out};
+use super::session::{OpenProject, Session};
+use super::words::describe_not_for_us;
+use dry::run_dry_on_file;
+use intake::{choose, directories, hold_strangers, is_for, tell_ended};
+pub use tally::Tally;
+use tally::{plain_entry, visited_entry};
+
+/// Processes what is named, or all that waits.
+///
+/// # Errors
+/// What keeps the run from beginning; what goes wrong with one entry stops no other.
+pub fn run(session: &Session, what: Option<&OsString>) -> Result<Outcome, Failure> {
+    let queue = session.queue()?;
+    let _lock = if session.options.dry_run { None } else { Some(queue.lock()?) };
+    let mut tally = Tally::default();
+    if let Some(file) = what.map(Path::new).filter(|file| file.is_file())
+        && session.options.dry_run
+    {
+        return run_dry_on_file(session, &queue, file);
+    }
+    let only = choose(session, &queue, what)?;
+    if let Some(id) = &only
+        && let Some(ended) = tell_ended(session, &queue.find(id)?, &mut tally)
+    {
+        return Ok(ended);
+    }
+    let directories = directories(session)?;
+    let mut routed = BTreeSet::new();
+    for directory in &directories {
+        if !State::is_project(directory) {
+            tell(format_args!(
+                "remsync: {}: it was a project and is gone, or not mounted.",
+                directory.display()
+            ));
+            tally.outcome = tally.outcome.and(Outcome::Waits);
+            continue;
+        }
+        let run = Run { session, queue: &queue, only: only.as_deref() };
+        match run.project(directory, &mut tally, &mut routed) {
+            Ok(()) => {}
+            Err(failure) => {
+                tell_failure(&failure);
+                tally.outcome = tally.outcome.and(Outcome::Failed);
+            }
+        }
+    }
+    hold_strangers(session, &queue, only.as_deref(), &directories, &routed, &mut tally)?;
+    tally.tell(session);
+    Ok(tally.outcome)
+}
+
+/// Processes one entry into a project that is open already (`accept`); tells nothing.
+pub fn process_into(
+    session: &Session,
+    queue: &Queue,
+    open: &mut OpenProject,
+    entry: &Entry,
+    tally: &mut Tally,
+) -> Result<(), Failure> {
+    let run = Run { session, queue, only: None };
+    run.entry(open, entry, Trust::Accepted, tally)?;
+    open.state.finish(&open.project)?;
+    Ok(())
+}
+/// Whether an entry may be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    /// A person accepted it, or the settings do.
+    Accepted,
+    /// As the settings say of what no signature vouches for.
+    BySettings,
+}
+
+struct Run<'a> {
+    session: &'a Session,
+    queue: &'a Queue,
+    only: Option<&'a str>,
+}
+
+impl Run<'_> {
+    fn project(
+        &self,
+        directory: &Path,
+        tally: &mut Tally,
+        routed: &mut BTreeSet<String>,
+    ) -> Result<(), Failure> {
+        if self.session.options.dry_run {
+            return self.project_dry(directory, tally, routed);
+        }
+        let mut open = OpenProject::open(directory)?;
+        let mut asked = packages_asked_about(&open);
+        for entry in self.entries_for(&open)? {
+            routed.insert(entry.id.clone());
+            if let Err(failure) = self.entry(&mut open, &entry, Trust::BySettings, tally) {
+                tell_failure(&failure);
+                tally.outcome = tally.outcome.and(Outcome::Failed);
+            }
+        }
+        asked.extend(packages_asked_about(&open));
+        self.reconsider(&mut open, tally)?;
+        if self.session.may_ask() {
+            self.ask(&mut open, tally)?;
+        }
+        retire_settled(self.queue, &mut open, &asked)?;
+        open.state.finish(&open.project)?;
+        let waiting = open.project.knowledge.questions.len();
+        tally.waiting += waiting;
+        if waiting > 0 {
+            tally.outcome = tally.outcome.and(Outcome::Waits);
+        }
+        Ok(())
+    }
+
+    /// The entries that are for this project or nearly so, each originator's in its own order.
+    fn entries_for(&self, open: &OpenProject) -> Result<Vec<Entry>, Failure> {
+        let identity = &open.project.identity;
+        let mut entries: Vec<Entry> = self.queue.list()?;
+        entries.retain(|entry| {
+            let is_named = self.only.is_none_or(|only| entry.id == only);
+            let is_waiting = matches!(entry.state, EntryState::New | EntryState::Held);
+            is_named && is_waiting && is_for(entry, identity)
+        });
+        entries.sort_by(|a, b| (&a.origin, a.serial).cmp(&(&b.origin, b.serial)));
+        // What is held for its questions only is not read again.
+        let questions = &open.project.knowledge.questions;
+        entries.retain(|entry| {
+            entry.state == EntryState::New
+                || self.only.is_some()
+                || !questions.iter().any(|question| question.package == entry.sha256)
+        });
+        Ok(entries)
+    }
+
+    fn entry(
+        &self,
+        open: &mut OpenProject,
+        entry: &Entry,
+        trust: Trust,
+        tally: &mut Tally,
+    ) -> Result<(), Failure> {
+        if trust == Trust::BySettings
+            && let Some(reason) = self.distrust(entry)
+        {
+            return self.hold(entry, &reason, tally);
+        }
+        let file = self.queue.open_entry(entry)?;
+        let (package, staged) = match stage(&open.ground, file) {
+            Ok(staged) => staged,
+            Err(PackageFault::Io(error)) => return Err(Failure::new(error)),
+            Err(fault) => return self.refuse(entry, &fault.to_string(), tally),
+        };
+        let route = match route(&package.orders, &open.project.identity) {
+            Ok(route) => route,
+            Err(fault) => {
+                let reason = describe_not_for_us(fault, &package.orders, &open.project.identity);
+                return self.hold(entry, &reason, tally);
+            }
+        };
+        let mut hands = DiskHands::new(&open.ground, self.queue)?;
+        hands.hold(entry.sha256, staged);
+        let knowledge = &mut open.project.knowledge;
+        let receipt = self.visit(knowledge, &mut hands, &package.orders, &route, entry.sha256);
+        drop(hands);
+        // Contents are on the disk before anything is believed of them, and what is believed is
+        // before the entry is let go.
+        open.ground.root.sync_touched()?;
+        open.state.commit(&open.project, &receipt.touched)?;
+        self.conclude(open, entry, &package.orders, &receipt, tally)
+    }
+
+    fn visit(
+        &self,
+        knowledge: &mut Knowledge,
+        hands: &mut dyn Hands,
+        orders: &Orders,
+        route: &Route,
+        package: [u8; 32],
+    ) -> Receipt {
+        let circumstances = Visit {
+            orders,
+            route,
+            package,
+            deletions: self.session.deletions(),
+            now_ms: self.session.now_ms,
+        };
+        match orders.identity.format {
+            Format::V2_0 => visit(knowledge, hands, &circumstances),
+            Format::V1_3 => classic::visit(knowledge, hands, &circumstances),
+        }
+    }
+
+    fn conclude(
+        &self,
+        open: &OpenProject,
+        entry: &Entry,
+        orders: &Orders,
+        receipt: &Receipt,
+        tally: &mut Tally,
+    ) -> Result<(), Failure> {
+        tally.add(receipt);
+        for (path, why) in &receipt.failed {
+            tell(format_args!("remsync: {path}: {why}."));
+        }
+        if receipt.taken.is_some_and(|taken| taken.we_went_back) {
+            tell(format_args!(
+                "remsync: {} has seen packages of ours that we do not know: this site was restored \
+                 from a backup, or its state was. Everything is told anew.",
+                orders.identity.here.address
+            ));
+        }
+        if receipt.taken.is_some_and(|taken| taken.they_went_back) {
+            tell(format_args!(
+                "remsync: {} no longer knows packages that it took in: it was restored from a \
+                 backup, or lost its state.",
+                orders.identity.here.address
+            ));
+        }
+        let questions: Vec<&Question> = of_package(&open.project.knowledge, entry);
+        if !receipt.failed.is_empty() {
+            tally.outcome = tally.outcome.and(Outcome::Failed);
+        } else if questions.is_empty() {
+            tally.done += 1;
+            self.queue.retire(entry)?;
+        } else {
+            tally.done += 1;
+            let held = counted(questions.len(), "file waits", "files wait");
+            self.queue.hold(entry, &format!("{held} for a person"))?;
+        }
+        tally.entries.push(visited_entry(entry, receipt, &questions));
+        Ok(())
+    }
+
+    /// Why an entry may not be applied unattended; `None` where the settings let it.
+    fn distrust(&self, entry: &Entry) -> Option<String> {
+        match self.session.settings.unsigned {
+            None | Some(Unsigned::Accept) => None,
+            Some(Unsigned::Hold) => Some("no signature vouches for it".into()),
+            Some(Unsigned::Ask) if self.session.may_ask() => {
+                let question = format!(
+                    "Package {} from {} is not signed by anybody we trust. Apply it? [y/N] ",
+                    entry.id, entry.origin
+                );
+                let is_yes = super::ask::yes(&question);
+                (!is_yes).then(|| "no signature vouches for it, and it was not accepted".into())
+            }
+            Some(Unsigned::Ask) => Some("no signature vouches for it, and nobody was there".into()),
+        }
+    }
+
+    fn hold(&self, entry: &Entry, reason: &str, tally: &mut Tally) -> Result<(), Failure> {
+        if !self.session.options.dry_run {
+            self.queue.hold(entry, reason)?;
+        }
+        tally.outcome = tally.outcome.and(Outcome::Waits);
+        tally.waiting += 1;
+        // Said once, not by every run that finds it still waiting.
+        if entry.state != EntryState::Held || entry.reason != reason {
+            tell(format_args!("remsync: {}: held: {reason}.", entry.id));
+        }
+        tally.entries.push(plain_entry(entry, "held", reason));
+        Ok(())
+    }
+
+    fn refuse(&self, entry: &Entry, reason: &str, tally: &mut Tally) -> Result<(), Failure> {
+        if !self.session.options.dry_run {
+            self.queue.refuse(entry, reason)?;
+        }
+        tally.outcome = tally.outcome.and(Outcome::Failed);
+        tally.refused += 1;
+        tell(format_args!("remsync: {}: refused: {reason}.", entry.id));
+        tally.entries.push(plain_entry(entry, "refused", reason));
+        Ok(())
+    }
+
+    /// Judges the open questions anew: a folder may have made way, a scan may have been added.
+    fn reconsider(&self, open: &mut OpenProject, tally: &mut Tally) -> Result<(), Failure> {
+        if open.project.knowledge.questions.is_empty() {
+            return Ok(());
+        }
+        let mut hands = DiskHands::new(&open.ground, self.queue)?;
+        let deletions = self.session.deletions();
+        let knowledge = &mut open.project.knowledge;
+        let receipt = match open.project.identity.format {
+            Format::V2_0 => reconsider(knowledge, &mut hands, deletions, self.session.now_ms),
+            Format::V1_3 => classic::reconsider(knowledge, &mut hands),
+        };
+        drop(hands);
+        open.ground.root.sync_touched()?;
+        open.state.commit(&open.project, &receipt.touched)?;
+        tally.add(&receipt);
+        Ok(())
+    }
+
+    /// Puts every open question to the person at the terminal.
+    fn ask(&self, open: &mut OpenProject, tally: &mut Tally) -> Result<(), Failure> {
+        let questions = open.project.knowledge.questions.clone();
+        for question in &questions {
+            if !open.project.knowledge.questions.contains(question) {
+                continue;
+            }
+            match ask_person(open, question) {
+                Asked::Answer(choice, shown) => {
+                    let given = [Given { question: question.clone(), choice, shown }];
+                    let receipt = carry_out(self.session, self.queue, open, &given)?;
+                    tally.add(&receipt);
+                }
+                Asked::Leave => {}
+                Asked::LeaveAll => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the packages that open questions are about.
+pub fn packages_asked_about(open: &OpenProject) -> BTreeSet<[u8; 32]> {
+    open.project.knowledge.questions.iter().map(|question| question.package).collect()
+}
+
+/// Retires the entries that were `asked` about and that no question needs any more. A run that is
+/// killed before this leaves them held; the next `process` reads them again and retires them.
+pub fn retire_settled(
+    queue: &Queue,
+    open: &mut OpenProject,
+    asked: &BTreeSet<[u8; 32]>,
+) -> Result<(), Failure> {
+    let still_asked = packages_asked_about(open);
+    for package in asked.difference(&still_asked) {
+        match queue.find(&hex(package)) {
+            Ok(entry) if entry.state == EntryState::Held => queue.retire(&entry)?,
+            Ok(_) | Err(QueueError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if open.project.knowledge.settled.is_empty() {
+        return Ok(());
+    }
+    let waits = |entry: &Entry| matches!(entry.state, EntryState::New | EntryState::Held);
+    let waiting: BTreeSet<[u8; 32]> =
+        queue.list()?.iter().filter(|entry| waits(entry)).map(|entry| entry.sha256).collect();
+    if classic::forget_settled(&mut open.project.knowledge, &|package| waiting.contains(package)) {
+        open.state.commit(&open.project, &BTreeSet::new())?;
+    }
+    Ok(())
+}
+fn of_package<'a>(knowledge: &'a Knowledge, entry: &Entry) -> Vec<&'a Question> {
+    knowledge.questions.iter().filter(|question| question.package == entry.sha256).collect()
+}

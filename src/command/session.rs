@@ -1,0 +1,166 @@
+//! One run: what was asked, the settings, the time; and the project that a command works on.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::edge::carrier::{self, Carrier};
+use crate::edge::places::Places;
+use crate::edge::queue::Queue;
+use crate::edge::state::State;
+use crate::edge::tree::Root;
+use crate::format::settings::{self, Settings};
+use crate::model::project::{Format, Identity, Project};
+use crate::model::verdict::Deletions;
+use crate::rules::plan::RESEND_AFTER_MS;
+use crate::rules::select::Selection;
+
+use super::options::Options;
+use super::outcome::Failure;
+
+/// What every command is given.
+pub struct Session {
+    /// What was typed.
+    pub options: Options,
+    /// Where things lie on this account.
+    pub places: Places,
+    /// The settings file.
+    pub settings: Settings,
+    /// When the run began, in ms since 1970.
+    pub now_ms: u64,
+}
+
+/// A project under our lock.
+pub struct OpenProject {
+    /// Its files on disk.
+    pub state: State,
+    /// Who takes part, and what is known.
+    pub project: Project,
+    /// Where it stands.
+    pub ground: Ground,
+}
+
+/// Where a project stands: the tree and what belongs to it. Apart from what is known, so that the
+/// one can be looked at while the other changes.
+pub struct Ground {
+    /// Its top folder.
+    pub dir: PathBuf,
+    /// The tree.
+    pub root: Root,
+    /// Which paths belong.
+    pub selection: Selection,
+    /// The format spoken: how files are signed.
+    pub format: Format,
+}
+
+impl Session {
+    /// Reads the settings for `options`.
+    ///
+    /// # Errors
+    /// A settings file that cannot be read or says what it may not.
+    pub fn new(options: Options) -> Result<Session, Failure> {
+        let mut places = Places::from_environment()?;
+        if let Some(file) = &options.config {
+            places.config_file = file.clone();
+        }
+        let settings = places.settings()?;
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let now_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+        Ok(Session { options, places, settings, now_ms })
+    }
+
+    /// Whether a person is at both ends of the terminal and may be asked.
+    pub fn may_ask(&self) -> bool {
+        !self.options.batch
+            && !self.options.json
+            && std::io::stdin().is_terminal()
+            && std::io::stderr().is_terminal()
+    }
+
+    /// Returns the folder that the command works on: the current one, which `-C` changed.
+    pub fn directory(&self) -> Result<PathBuf, Failure> {
+        std::env::current_dir()
+            .map_err(|error| Failure::new(format!("the current folder: {error}")))
+    }
+
+    /// Returns the top folder of the project that [`Session::directory`] is in, if it is in one.
+    pub fn project_directory_if_any(&self) -> Result<Option<PathBuf>, Failure> {
+        let start = self.directory()?;
+        Ok(start.ancestors().find(|folder| State::is_project(folder)).map(Path::to_owned))
+    }
+
+    /// Returns the top folder of the project that [`Session::directory`] is in.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn project_directory(&self) -> Result<PathBuf, Failure> {
+        self.project_directory_if_any()?.ok_or_else(|| {
+            let start = self.directory().unwrap_or_default();
+            Failure::new(format!("{}: no project here: there is no .remsync", start.display()))
+                .hinted("\"remsync init\" makes this folder one; -C DIR names another")
+        })
+    }
+
+    /// Opens the queue.
+    pub fn queue(&self) -> Result<Queue, Failure> {
+        Ok(Queue::open(&self.queue_directory())?)
+    }
+
+    /// Returns where the queue is: `--queue`, `REMSYNC_QUEUE`, the settings, the default.
+    pub fn queue_directory(&self) -> PathBuf {
+        self.places.queue_dir(self.options.queue.as_deref(), &self.settings)
+    }
+
+    /// Returns the carrier that the settings, or `REMSYNC_TRANSPORT`, name.
+    ///
+    /// # Errors
+    /// What they name is no transport.
+    pub fn carrier(&self) -> Result<Box<dyn Carrier>, Failure> {
+        let named = self.places.transport_override.as_ref().or(self.settings.transport.as_ref());
+        let transport = carrier::parse_transport(named.map_or("sendmail", String::as_str))?;
+        Ok(carrier::open(&transport))
+    }
+
+    /// Returns what deletions that are sure do.
+    pub fn deletions(&self) -> Deletions {
+        match self.settings.deletions {
+            Some(settings::Deletions::Apply) => Deletions::Apply,
+            Some(settings::Deletions::Ask) | None => Deletions::Ask,
+        }
+    }
+
+    /// Returns after how many ms something unacknowledged is sent again.
+    pub fn resend_after_ms(&self) -> u64 {
+        self.settings.resend_after_seconds.map_or(RESEND_AFTER_MS, |s| s.saturating_mul(1000))
+    }
+}
+
+impl OpenProject {
+    /// Opens the project in `directory` and takes its lock.
+    ///
+    /// # Errors
+    /// It is no project, another remsync is at work on it, its state or an expression of it cannot
+    /// be read.
+    pub fn open(directory: &Path) -> Result<OpenProject, Failure> {
+        let (state, project) = State::open(directory)?;
+        OpenProject::with(state, project)
+    }
+
+    /// Completes a project whose state is open.
+    pub fn with(state: State, project: Project) -> Result<OpenProject, Failure> {
+        let ground = Ground::open(state.dir(), &project.identity)?;
+        Ok(OpenProject { state, project, ground })
+    }
+}
+
+impl Ground {
+    /// Opens the tree below `directory`.
+    ///
+    /// # Errors
+    /// It cannot be opened, or an expression of the project cannot be read.
+    pub fn open(directory: &Path, identity: &Identity) -> Result<Ground, Failure> {
+        let root = Root::open(directory)?;
+        let selection = Selection::compile(&identity.scans, &identity.ignores)?;
+        Ok(Ground { dir: directory.to_owned(), root, selection, format: identity.format })
+    }
+}
