@@ -374,7 +374,10 @@ fn judge_questions(
         see(knowledge, path, disk, question.as_ref().map(Lineage::from), now_ms);
     }
     let place = |arrived: &Lineage| where_it_counts(place, disk, arrived);
-    for (question, verdict) in judge_anew(knowledge, path, &place, deletions) {
+    let mut judged = judge_anew(knowledge, path, &place, deletions);
+    // What is here already is joined before it gives way: what it descends from goes along.
+    judged.sort_by_key(|(_, verdict)| !matches!(verdict, Verdict::Redundant | Verdict::Stale));
+    for (question, verdict) in judged {
         let settled = match verdict {
             Verdict::Redundant | Verdict::Stale => Settled::Stays,
             Verdict::Ask(why) => {
