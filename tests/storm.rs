@@ -49,9 +49,15 @@ fn two_sites_alone() {
 /// Beyond the seeds above; each broke a rule, or showed the oracle to be wrong.
 #[test]
 fn seeds_that_once_broke_something() {
-    for (seed, sites_max) in
-        [(598, 2), (224_139, 7), (325_563, 7), (391_388, 7), (403_782, 7), (536_218, 7)]
-    {
+    for (seed, sites_max) in [
+        (598, 2),
+        (224_139, 7),
+        (325_563, 7),
+        (391_388, 7),
+        (403_782, 7),
+        (536_218, 7),
+        (565_561, 7),
+    ] {
         let storm = Storm { seed, seeds: 1, sites_max, mutant: None, threads: 1 };
         assert_calm(&storm, &sweep(&storm));
     }

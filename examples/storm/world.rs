@@ -68,6 +68,8 @@ pub struct Backup {
     pub row: Vec<State>,
     pub is_unscanned: Vec<bool>,
     pub asked: BTreeMap<(usize, Content), State>,
+    /// What was refused then.
+    pub is_refused: Vec<bool>,
 }
 
 /// One package, with what its rows truly are.
@@ -476,6 +478,7 @@ impl<'a> World<'a> {
             row: site.row.clone(),
             is_unscanned: site.is_unscanned.clone(),
             asked: site.asked.clone(),
+            is_refused: site.is_refused.clone(),
         }));
         self.say(|_| format!("s{at} makes a backup"));
     }
@@ -493,6 +496,7 @@ impl<'a> World<'a> {
         site.knowledge = backup.knowledge;
         site.row = backup.row;
         site.asked = backup.asked;
+        site.is_refused = backup.is_refused;
         site.on_screen = None;
         self.rename_what_is_there(at);
     }
@@ -540,6 +544,7 @@ impl<'a> World<'a> {
         site.disk = backup.disk;
         site.row = backup.row;
         site.asked = backup.asked;
+        site.is_refused = backup.is_refused;
         site.is_unscanned = backup.is_unscanned;
         site.on_screen = None;
         self.truths.iter_mut().for_each(|truth| truth.is_lossy = true);
