@@ -143,7 +143,12 @@ fn learn_seen(
 fn learn_wants(knowledge: &mut Knowledge, orders: &Orders, from: usize) {
     let seen = orders.seen.unwrap_or(0);
     for path in &orders.wants {
-        let Some(row) = knowledge.rows.get_mut(path) else { continue };
+        let row = knowledge.rows.get_mut(path).filter(|row| row.version.generation > 0);
+        let Some(row) = row else {
+            // What we know nothing of we cannot send: a full inventory says so, and ends the asking.
+            knowledge.remotes[from].wants_all |= orders.serial >= knowledge.remotes[from].heard;
+            continue;
+        };
         let cell = &mut row.cells[from];
         if cell.word.as_ref().is_none_or(|word| word.serial < orders.serial) {
             cell.word = None;
