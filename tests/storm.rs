@@ -57,6 +57,8 @@ fn seeds_that_once_broke_something() {
         (403_782, 7),
         (536_218, 7),
         (565_561, 7),
+        (681_378, 7),
+        (688_409, 7),
     ] {
         let storm = Storm { seed, seeds: 1, sites_max, mutant: None, threads: 1 };
         assert_calm(&storm, &sweep(&storm));

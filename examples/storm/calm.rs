@@ -183,9 +183,15 @@ impl World<'_> {
             }
         }
         let count = states.len();
+        let is_below = |new: &State, old: &State| {
+            // Who deletes what another has deleted too stands with both: a file written over the
+            // one deletion is above the other.
+            let is_deletion = truth.content(old) == Content::Absent && new != old;
+            new.descends_from(old) || is_deletion && truth.covers(old, new)
+        };
         let mut descends: Vec<Vec<bool>> = states
             .iter()
-            .map(|new| states.iter().map(|old| new.descends_from(old)).collect())
+            .map(|new| states.iter().map(|old| is_below(new, old)).collect())
             .collect();
         for by in 0..count {
             for new in 0..count {
