@@ -12,7 +12,7 @@ use crate::model::orders::{Act, OrderRow, Orders};
 use crate::model::verdict::{Choice, Deletions, Place, Verdict};
 use crate::model::version::{Content, Version};
 
-use super::decide::{Lineage, bring_up_to_date, judge};
+use super::decide::{Lineage, bring_up_to_date, decide, judge};
 use super::learn::{Route, TakenIn, is_forgotten, take_in};
 use super::observe::Look;
 use super::settle::{Settled, ask, choose, hear, judge_anew, settle, withdraw};
@@ -251,11 +251,11 @@ fn tell(
         let outcome = weigh(knowledge, hands, &order.path, arrived, from, visit, receipt);
         return after(knowledge, hands, visit, order, from, outcome, receipt);
     }
-    let Some(row) = knowledge.rows.get(&order.path) else { return };
-    let verdict = super::decide::decide(Some(Lineage::of(row)), arrived);
-    // Its contents may have come before, and wait with a question.
+    // Its contents may have come before, and wait with a question; a row may never have been here.
+    let row = knowledge.rows.get(&order.path).map(Lineage::of);
+    let verdict = row.map(|row| decide(Some(row), arrived));
     let mut is_news = hear(knowledge, &order.path, arrived);
-    if let Verdict::Redundant | Verdict::Stale = verdict {
+    if let Some(Verdict::Redundant | Verdict::Stale) = verdict {
         is_news |= settle(knowledge, &order.path, arrived, Settled::Stays, visit.now_ms);
     }
     if is_news {
