@@ -21,39 +21,39 @@ impl<'a> From<&'a Question> for Lineage<'a> {
 /// Returns whether it is listed now (and so its package has to be held). As with rows, the
 /// histories are joined wherever one of two versions covers the other.
 pub fn ask(knowledge: &mut Knowledge, mut question: Question) -> bool {
-    // The same contents first: what they are together is held against the others.
-    let is_same = |open: &Question| {
-        open.path == question.path && open.version.content == question.version.content
-    };
-    let listed = knowledge.questions.iter().position(is_same);
-    if let Some(at) = listed {
+    // The same contents first: what they are together is held against the others. Then what covers
+    // it, with it, is held against the rest: what only it would cover is not dropped for it.
+    let mut is_listed = false;
+    while let Some(at) = covering(&knowledge.questions, &question) {
         let mut open = knowledge.questions.remove(at);
         join_question(&mut open, &question);
         question = open;
+        is_listed = true;
     }
-    let mut is_covered = false;
     knowledge.questions.retain_mut(|open| {
-        if open.path != question.path {
-            return true;
+        let is_older = open.path == question.path
+            && decide(Some((&*open).into()), (&question).into()) == Verdict::Replace;
+        if is_older {
+            question.history.join(&open.history);
+            question.history.remove(&question.version.ancestor());
         }
-        match decide(Some((&*open).into()), (&question).into()) {
-            Verdict::Replace => {
-                question.history.join(&open.history);
-                question.history.remove(&question.version.ancestor());
-                false
-            }
-            Verdict::Redundant | Verdict::Stale => {
-                join_question(open, &question);
-                is_covered = true;
-                true
-            }
-            Verdict::Create | Verdict::Ask(_) => true,
-        }
+        !is_older
     });
-    if !is_covered {
-        knowledge.questions.push(question);
-    }
-    !is_covered && listed.is_none()
+    knowledge.questions.push(question);
+    !is_listed
+}
+
+/// Returns the place of an open question that is about the same contents, else of one that `question`
+/// is older than.
+fn covering(open: &[Question], question: &Question) -> Option<usize> {
+    let on_path = |open: &Question| open.path == question.path;
+    let is_same = |open: &Question| open.version.content == question.version.content;
+    let is_newer = |open: &Question| {
+        let verdict = decide(Some(open.into()), question.into());
+        matches!(verdict, Verdict::Redundant | Verdict::Stale)
+    };
+    let same = open.iter().position(|open| on_path(open) && is_same(open));
+    same.or_else(|| open.iter().position(|open| on_path(open) && is_newer(open)))
 }
 
 /// Joins what a remote tells of its version into the open questions about the same contents, which
