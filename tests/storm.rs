@@ -59,6 +59,8 @@ fn seeds_that_once_broke_something() {
         (565_561, 7),
         (681_378, 7),
         (688_409, 7),
+        (861_480, 7),
+        (881_186, 7),
     ] {
         let storm = Storm { seed, seeds: 1, sites_max, mutant: None, threads: 1 };
         assert_calm(&storm, &sweep(&storm));

@@ -4,7 +4,7 @@ use remsync::model::knowledge::{Knowledge, Question, Why};
 use remsync::model::orders::{Act, OrderRow, Orders};
 use remsync::model::project::Identity;
 use remsync::model::verdict::{Choice, Place, Verdict};
-use remsync::model::version::Content;
+use remsync::model::version::{Content, History};
 use remsync::model::{TreePath, Version};
 use remsync::rules::decide::{Lineage, decide};
 use remsync::rules::learn::route;
@@ -362,34 +362,58 @@ impl<'a> World<'a> {
                 }
                 continue;
             }
-            let (mut version, mut history) = (arrival.version, arrival.history.clone());
-            let mut state = arrival.state;
-            let truth = &mut self.truths[path];
-            let asked = &mut self.sites[at].asked;
-            let mut is_asked = false;
-            let here = || open.iter().filter(|question| question.path == arrival.path);
-            if let Some(same) = here().find(|open| open.version.content == version.content) {
-                let open = asked.get(&(path, version.content)).copied().unwrap_or_default();
-                state = truth.join_same(&open, &state);
-                history.join(&same.history);
-                version.generation = version.generation.max(same.version.generation);
+            self.ask_about_one(at, arrival, &open);
+        }
+    }
+
+    /// What is older than an open question, or has the same contents, is joined with it; what comes
+    /// of it is held against the others.
+    fn ask_about_one(&mut self, at: usize, arrival: &Arrival, open: &[Question]) {
+        let path = index(&arrival.path);
+        let truth = &mut self.truths[path];
+        let asked = &mut self.sites[at].asked;
+        let known = |content: Content| asked.get(&(path, content)).copied();
+        let mut here: Vec<(Version, History, State)> = open
+            .iter()
+            .filter(|question| question.path == arrival.path)
+            .filter_map(|open| {
+                Some((open.version, open.history.clone(), known(open.version.content)?))
+            })
+            .collect();
+        let mut one = (arrival.version, arrival.history.clone(), arrival.state);
+        let mut is_asked = false;
+        loop {
+            let verdict = |open: &(Version, History, State)| {
+                decide(Some(Lineage::new(&open.0, &open.1)), Lineage::new(&one.0, &one.1))
+            };
+            let same = here.iter().position(|open| open.0.content == one.0.content);
+            let newer = here
+                .iter()
+                .position(|open| verdict(open) == Verdict::Stale && truth.covers(&one.2, &open.2));
+            let Some(found) = same.or(newer) else { break };
+            let mut open = here.remove(found);
+            if same.is_some() {
+                open.2 = truth.join_same(&open.2, &one.2);
+                open.0.generation = open.0.generation.max(one.0.generation);
+            } else {
+                open.2.add(one.2.closed());
+                open.1.insert(one.0.ancestor());
+            }
+            open.1.join(&one.1);
+            one = open;
+            is_asked = true;
+        }
+        for open in &here {
+            let verdict =
+                decide(Some(Lineage::new(&open.0, &open.1)), Lineage::new(&one.0, &one.1));
+            if verdict == Verdict::Replace && truth.covers(&open.2, &one.2) {
+                one.2.add(open.2.closed());
+                one.1.join(&open.1);
                 is_asked = true;
             }
-            for other in here().filter(|open| open.version.content != version.content) {
-                let Some(open) = asked.get_mut(&(path, other.version.content)) else { continue };
-                match decide(Some(other.into()), Lineage::new(&version, &history)) {
-                    Verdict::Stale if truth.covers(&state, open) => open.add(state.closed()),
-                    Verdict::Replace if truth.covers(open, &state) => {
-                        state.add(open.closed());
-                        history.join(&other.history);
-                        is_asked = true;
-                    }
-                    _ => {}
-                }
-            }
-            if is_asked {
-                asked.insert((path, version.content), state);
-            }
+        }
+        if is_asked {
+            asked.insert((path, one.0.content), one.2);
         }
     }
 
@@ -423,6 +447,11 @@ impl<'a> World<'a> {
         let is_at_once = rng.chance(500);
         for path in 0..row.len() {
             site.row[path] = row[path];
+            // Back to what the last scan saw: what was between was seen by nobody who lives.
+            let truth = &self.truths[path];
+            if truth.content(&site.disk[path]) == truth.content(&row[path]) {
+                site.disk[path] = row[path];
+            }
             site.is_unscanned[path] = unscanned[path] && site.disk[path] == disk[path];
             // Where a scan comes first, what is there gets a name of its own.
             self.truths[path].is_lossy |= !is_at_once && site.disk[path] != disk[path];
