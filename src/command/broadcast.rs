@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use crate::edge::carrier::{Carrier, Failure as CarrierFailure, FolderCarrier};
+use crate::edge::carrier::{Carrier, FolderCarrier};
 use crate::edge::tree::Stat;
 use crate::format::digest::sha256_of;
 use crate::format::mail::{Letter, message_id};
@@ -322,7 +322,7 @@ fn send_one(
             }
             Ok(open.state.commit(&open.project, &touched)?)
         }
-        Err(CarrierFailure::Later(why) | CarrierFailure::Never(why)) => Err(Failure::new(why)),
+        Err(failure) => Err(Failure::new(failure)),
     }
 }
 

@@ -43,13 +43,26 @@ pub trait Carrier {
 
 /// Why a carrier did not accept a package.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
+#[error("{what}")]
+pub struct Failure {
+    /// Whether it is worth trying again.
+    pub lasts: Lasts,
+    /// The reason as the world codes it: an enhanced status (`5.3.4`, RFC 3463), else the three
+    /// digits of SMTP (`552`), else a name of sysexits.h (`EX_NOUSER (67)`), else empty.
+    pub status: String,
+    /// The words of the other side, escaped, in one line.
+    pub what: String,
+    /// The largest mail that the other side takes, in bytes, where it said so.
+    pub limit_bytes: Option<u64>,
+}
+
+/// How long a failure lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasts {
     /// The same may be accepted later.
-    #[error("{0}")]
-    Later(String),
+    Later,
     /// The same will never be accepted.
-    #[error("{0}")]
-    Never(String),
+    Never,
 }
 
 /// Puts each message into `DIR/ADDRESS/new/`: no mail system needed.
@@ -144,10 +157,29 @@ pub fn open(transport: &Transport) -> Box<dyn Carrier> {
     match transport {
         Transport::Maildir(dir) => Box::new(MaildirCarrier { dir: dir.clone() }),
         Transport::Sendmail(program) => Box::new(SendmailCarrier { program: program.clone() }),
-        Transport::Smtp(url) => Box::new(NoCarrier(Failure::Never(format!(
+        Transport::Smtp(url) => Box::new(NoCarrier(Failure::never(format!(
             "{}: mail over SMTP is not there yet; sendmail and maildir:DIR are",
             url.host()
         )))),
+    }
+}
+
+impl Failure {
+    /// Returns a failure that may pass, and has no code.
+    pub fn later(what: impl Into<String>) -> Failure {
+        let (status, what) = (String::new(), what.into());
+        Failure { lasts: Lasts::Later, status, what, limit_bytes: None }
+    }
+
+    /// Returns a failure that lasts, and has no code.
+    pub fn never(what: impl Into<String>) -> Failure {
+        Failure { lasts: Lasts::Never, ..Failure::later(what) }
+    }
+
+    /// Adds the code.
+    pub fn with_status(mut self, status: impl Into<String>) -> Failure {
+        self.status = status.into();
+        self
     }
 }
 
@@ -193,7 +225,7 @@ impl Carrier for FolderCarrier {
             }
             return put(&self.temporary(), &path, |to| io::copy(&mut &source, to));
         }
-        Err(Failure::Never(format!(
+        Err(Failure::never(format!(
             "{}: over {NAMES_MAX} packages for {address} have the same number",
             self.dir.display()
         )))
@@ -214,20 +246,21 @@ impl Carrier for SendmailCarrier {
         signature: Option<&[u8]>,
     ) -> Result<u64, Failure> {
         // Whatever no header can hold is found before there is somebody to send half a mail.
-        mail::size_bytes(letter, 0, signature).map_err(|e| Failure::Never(e.to_string()))?;
+        mail::size_bytes(letter, 0, signature).map_err(|e| Failure::never(e.to_string()))?;
         let source = open_file(package)?;
         let mut child = self.spawn(letter)?;
         let said = child.stderr.take().map(first_line_of);
         let written = feed(&mut child, |to| write_message(letter, &source, signature, to));
-        let status = child.wait().map_err(|error| Failure::Later(format!("sendmail: {error}")))?;
+        let status = child.wait().map_err(|error| Failure::later(format!("sendmail: {error}")))?;
         let said = said.and_then(|said| said.join().ok()).filter(|line| !line.is_empty());
         let said = format!("sendmail: {}", said.unwrap_or_else(|| status.to_string()));
         match (status.code(), written) {
             (Some(0), Ok(bytes)) => Ok(bytes),
             // It said yes to a message whose end it never saw.
-            (Some(0), Err(error)) => Err(Failure::Later(format!("sendmail: {error}"))),
-            (Some(EX_TEMPFAIL) | None, _) => Err(Failure::Later(said)),
-            (Some(_), _) => Err(Failure::Never(said)),
+            (Some(0), Err(error)) => Err(Failure::later(format!("sendmail: {error}"))),
+            (Some(EX_TEMPFAIL), _) => Err(Failure::later(said).with_status("EX_TEMPFAIL (75)")),
+            (None, _) => Err(Failure::later(said)),
+            (Some(code), _) => Err(Failure::never(said).with_status(sysexit(code))),
         }
     }
 }
@@ -250,7 +283,7 @@ impl SendmailCarrier {
             }
         }
         let name = programs.first().map_or_else(String::new, |path| path.display().to_string());
-        Err(Failure::Later(format!("{name}: there is no such mailer")))
+        Err(Failure::later(format!("{name}: there is no such mailer")))
     }
 }
 
@@ -278,6 +311,29 @@ impl fmt::Debug for SmtpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SmtpUrl({})", self.host())
     }
+}
+
+/// Returns an exit status by its name in sysexits.h.
+fn sysexit(code: i32) -> String {
+    const NAMES: [&str; 15] = [
+        "EX_USAGE",
+        "EX_DATAERR",
+        "EX_NOINPUT",
+        "EX_NOUSER",
+        "EX_NOHOST",
+        "EX_UNAVAILABLE",
+        "EX_SOFTWARE",
+        "EX_OSERR",
+        "EX_OSFILE",
+        "EX_CANTCREAT",
+        "EX_IOERR",
+        "EX_TEMPFAIL",
+        "EX_PROTOCOL",
+        "EX_NOPERM",
+        "EX_CONFIG",
+    ];
+    let name = usize::try_from(code - 64).ok().and_then(|at| NAMES.get(at));
+    name.map_or_else(|| format!("exit status {code}"), |name| format!("{name} ({code})"))
 }
 
 /// Writes to a mailer. If that fails the mailer is ended before its input ends: half a message
@@ -325,7 +381,7 @@ fn write_message(
 /// An address as a name in a folder: the type lets no slash through, and this no `.` or `..`.
 fn file_name(address: &Address) -> Result<&str, Failure> {
     match address.as_str() {
-        "." | ".." => Err(Failure::Never(format!("{address} is no address"))),
+        "." | ".." => Err(Failure::never(format!("{address} is no address"))),
         name => Ok(name),
     }
 }
@@ -405,8 +461,8 @@ fn is_there_io(path: &Path) -> io::Result<bool> {
 fn later(path: &Path, error: &io::Error) -> Failure {
     let what = format!("{}: {error}", path.display());
     match error.kind() {
-        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => Failure::Never(what),
-        _ => Failure::Later(what),
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => Failure::never(what),
+        _ => Failure::later(what),
     }
 }
 
@@ -489,11 +545,11 @@ mod tests {
         let mut carrier = MaildirCarrier { dir: dir.path().join("mail") };
         for to in [".", ".."] {
             let answer = carrier.send(&letter(to), &package, None);
-            assert!(matches!(answer, Err(Failure::Never(_))), "{to}: {answer:?}");
+            assert!(matches!(answer, Err(Failure { lasts: Lasts::Never, .. })), "{to}: {answer:?}");
         }
         assert_eq!(names(dir.path()), ["package"]);
         let long = carrier.send(&letter(&"a".repeat(300)), &package, None);
-        assert!(matches!(long, Err(Failure::Never(_))), "{long:?}");
+        assert!(matches!(long, Err(Failure { lasts: Lasts::Never, .. })), "{long:?}");
     }
 
     #[test]
@@ -501,7 +557,7 @@ mod tests {
         let (dir, _) = place();
         let mut carrier = MaildirCarrier { dir: dir.path().join("mail") };
         let answer = carrier.send(&letter("bo@b"), dir.path(), None);
-        assert!(matches!(answer, Err(Failure::Later(_))), "{answer:?}");
+        assert!(matches!(answer, Err(Failure { lasts: Lasts::Later, .. })), "{answer:?}");
         assert_eq!(names(&dir.path().join("mail/bo@b/tmp")), [""; 0]);
         assert_eq!(names(&dir.path().join("mail/bo@b/new")), [""; 0]);
     }
@@ -521,7 +577,10 @@ mod tests {
         assert_eq!(fs::read(stick.join("bo@b.42.remsync.tar.gz")).unwrap(), b"another");
         assert_eq!(fs::read(stick.join("bo@b.42-1.remsync.tar.gz")).unwrap(), b"the package");
         let mut gone = FolderCarrier { dir: dir.path().join("gone") };
-        assert!(matches!(gone.send(&letter("bo@b"), &package, None), Err(Failure::Later(_))));
+        assert!(matches!(
+            gone.send(&letter("bo@b"), &package, None),
+            Err(Failure { lasts: Lasts::Later, .. })
+        ));
     }
 
     #[test]
@@ -530,15 +589,21 @@ mod tests {
         let program = dir.path().join("sendmail");
         for (script, expected) in [
             ("echo \"$@\" > \"$0.args\"; cat > \"$0.mail\"", None),
-            ("cat >/dev/null; echo try again >&2; exit 75", Some("later: sendmail: try again")),
-            ("echo no such user >&2; exit 67", Some("never: sendmail: no such user")),
+            (
+                "cat >/dev/null; echo try again >&2; exit 75",
+                Some("Later EX_TEMPFAIL (75): sendmail: try again"),
+            ),
+            (
+                "echo no such user >&2; exit 67",
+                Some("Never EX_NOUSER (67): sendmail: no such user"),
+            ),
         ] {
             mailer(&program, script);
             let mut carrier = SendmailCarrier { program: Some(program.clone()) };
             let answer = carrier.send(&letter("bo@b"), &package, None);
-            let shown = answer.clone().err().map(|failure| match failure {
-                Failure::Later(why) => format!("later: {why}"),
-                Failure::Never(why) => format!("never: {why}"),
+            let shown = answer.clone().err().map(|failure| {
+                let Failure { lasts, status, what, .. } = failure;
+                format!("{lasts:?} {status}: {what}")
             });
             assert_eq!(shown.as_deref(), expected, "{script}");
             if let Ok(bytes) = answer {
@@ -549,7 +614,10 @@ mod tests {
             }
         }
         let mut nobody = SendmailCarrier { program: Some(dir.path().join("nobody")) };
-        assert!(matches!(nobody.send(&letter("bo@b"), &package, None), Err(Failure::Later(_))));
+        assert!(matches!(
+            nobody.send(&letter("bo@b"), &package, None),
+            Err(Failure { lasts: Lasts::Later, .. })
+        ));
     }
 
     #[test]
@@ -559,7 +627,7 @@ mod tests {
         mailer(&program, "cat >/dev/null && echo sent > \"$0.done\"");
         let mut carrier = SendmailCarrier { program: Some(program) };
         let answer = carrier.send(&letter("bo@b"), dir.path(), None);
-        assert!(matches!(answer, Err(Failure::Later(_))), "{answer:?}");
+        assert!(matches!(answer, Err(Failure { lasts: Lasts::Later, .. })), "{answer:?}");
         assert!(!dir.path().join("sendmail.done").exists());
     }
 
@@ -590,6 +658,8 @@ mod tests {
         assert_eq!(format!("{smtp:?}"), "Smtp(SmtpUrl(h:465))");
         let (_dir, package) = place();
         let answer = open(&smtp).send(&letter("bo@b"), &package, None);
-        assert!(matches!(&answer, Err(Failure::Never(why)) if !why.contains("secret")));
+        assert!(
+            matches!(&answer, Err(why) if why.lasts == Lasts::Never && !why.what.contains("secret"))
+        );
     }
 }
