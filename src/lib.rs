@@ -99,6 +99,7 @@
 //! | [`rules::settle`] | when a question is one, and what an answer does |
 //! | [`rules::observe`] | what a scan means: new, changed, gone, not known |
 //! | [`rules::plan`] | what goes to whom |
+//! | [`rules::parts`] | how a plan is split, and whether an unsent package still stands |
 //! | [`rules::select`] | which paths belong: scans, ignores, sensitive names |
 //! | [`rules::status`] | where each file stands at each site |
 //! | [`rules::classic`] | all of that for format 1.3 |

@@ -13,8 +13,8 @@ use remsync::rules::decide::{Lineage, adopt, bring_up_to_date, decide, join, jud
 use remsync::rules::learn::{Route, route, take_in};
 use remsync::rules::observe::observe;
 use remsync::rules::plan::{
-    Named, RESEND_AFTER_MS, Request, TOMBSTONE_MS, What, accepted, forget_tombstones, next_serial,
-    plan,
+    Named, Outgoing, RESEND_AFTER_MS, Request, TOMBSTONE_MS, What, With, accepted,
+    forget_tombstones, issue, next_serial, orders as written, plan,
 };
 use remsync::rules::settle::{Settled, ask, choose, settle};
 
@@ -362,6 +362,12 @@ fn learn(knowledge: &mut Knowledge, orders: &Orders) -> remsync::rules::learn::T
     take_in(knowledge, orders, &route, 1_000)
 }
 
+/// A carrier took a package, and it is noted by what its orders say.
+fn accept(knowledge: &mut Knowledge, outgoing: &Outgoing, now_ms: u64) {
+    let told = written(&identity("a@x", "b@x"), knowledge, outgoing, &[outgoing.remote]);
+    accepted(knowledge, outgoing.remote, &told, now_ms);
+}
+
 fn by_name(now_ms: u64) -> Request {
     let resend_after_ms = RESEND_AFTER_MS;
     Request { now_ms, resend_after_ms, what: What::Contents, named: Named::ByName }
@@ -412,7 +418,7 @@ fn a_full_inventory_takes_back_what_older_packages_said() {
 fn what_a_remote_has_seen_counts_if_we_remember_sending_it() {
     let sent = |knowledge: &mut Knowledge, now_ms| {
         let outgoing = plan(knowledge, 0, &by_name(now_ms), &|_| false).unwrap();
-        accepted(knowledge, &outgoing, now_ms);
+        accept(knowledge, &outgoing, now_ms);
         outgoing
     };
     let mut knowledge = knowing("1a");
@@ -435,11 +441,38 @@ fn what_a_remote_has_seen_counts_if_we_remember_sending_it() {
 }
 
 #[test]
+fn what_was_sent_is_what_the_package_said() {
+    let mut knowledge = knowing("1a");
+    let outgoing = plan(&knowledge, 0, &by_name(100), &|_| false).unwrap();
+    let told = written(&identity("a@x", "b@x"), &knowledge, &outgoing, &[0]);
+    issue(&mut knowledge, 0, outgoing.serial);
+    assert_eq!(knowledge.stamp(), 101, "what changes now is above what the package lists");
+    knowledge.rows.insert(f(), Row { changed: 101, ..row("2b: 1a", 1) });
+    accepted(&mut knowledge, 0, &told, 150);
+    let sent = knowledge.rows[&f()].cells[0].sent.unwrap();
+    assert_eq!((sent.version, sent.serial), (version("1a").ancestor(), 100));
+    let next = plan(&knowledge, 0, &by_name(200), &|_| false).unwrap();
+    assert_eq!(next.rows.len(), 1);
+    assert_eq!(next.rows[0].with, With::Contents, "what changed since is due");
+}
+
+#[test]
+fn a_package_that_nobody_confirmed_taking_is_remembered_as_ours() {
+    let mut knowledge = knowing("1a");
+    issue(&mut knowledge, 0, 100);
+    issue(&mut knowledge, 0, 100);
+    assert_eq!(knowledge.remotes[0].issued, [100]);
+    let shown = learn(&mut knowledge, &orders(10, None, Some(100), &[("f", "1a")]));
+    assert!(!shown.we_went_back, "it was in truth taken");
+    assert_eq!(knowledge.remotes[0].seen, 100);
+}
+
+#[test]
 fn a_network_with_nothing_new_is_silent() {
     let everybody = |now_ms| Request { named: Named::Everybody, ..by_name(now_ms) };
     let mut knowledge = knowing("1a");
     let outgoing = plan(&knowledge, 0, &everybody(100), &|_| false).unwrap();
-    accepted(&mut knowledge, &outgoing, 100);
+    accept(&mut knowledge, &outgoing, 100);
     assert_eq!(plan(&knowledge, 0, &everybody(200), &|_| false), None, "on its way");
     let late = 100 + RESEND_AFTER_MS;
     assert_eq!(plan(&knowledge, 0, &everybody(late - 1), &|_| false), None);
@@ -447,7 +480,7 @@ fn a_network_with_nothing_new_is_silent() {
     learn(&mut knowledge, &orders(10, None, Some(100), &[("f", "1a")]));
     let thanks = plan(&knowledge, 0, &everybody(late), &|_| false).unwrap();
     assert!(thanks.rows.is_empty(), "an acknowledgement is owed");
-    accepted(&mut knowledge, &thanks, late);
+    accept(&mut knowledge, &thanks, late);
     assert_eq!(plan(&knowledge, 0, &everybody(late * 9), &|_| false), None, "for good");
 }
 

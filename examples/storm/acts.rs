@@ -9,8 +9,10 @@ use remsync::model::{TreePath, Version};
 use remsync::rules::decide::{Lineage, decide};
 use remsync::rules::learn::route;
 use remsync::rules::observe::{Look, compare, observe, record};
+use remsync::rules::parts::{Extent, stands};
 use remsync::rules::plan::{
-    Named, Outgoing, RESEND_AFTER_MS, Request, What, accepted, forget_tombstones, orders, plan,
+    Named, Outgoing, RESEND_AFTER_MS, Request, What, accepted, forget_tombstones, issue, orders,
+    plan, withdraw,
 };
 use remsync::rules::visit::{
     Answer, Answered, Hands, Put, Receipt, Source, Visit, answer, reconsider, visit,
@@ -182,6 +184,7 @@ impl<'a> World<'a> {
         what: What,
         rng: &mut Prng,
     ) -> usize {
+        self.settle_outbox(at);
         if !self.scan(at, rng) {
             return 0;
         }
@@ -197,14 +200,54 @@ impl<'a> World<'a> {
         let plans: Vec<Outgoing> =
             to.iter().filter_map(|to| plan(&knowledge, *to, &request, &rests)).collect();
         let copy: Vec<usize> = plans.iter().map(|outgoing| outgoing.remote).collect();
+        for to in to.iter().filter(|to| !copy.contains(to)) {
+            self.sites[at].outbox.remove(to);
+        }
         let identity = self.sites[at].identity.clone();
         let written: Vec<Orders> =
             plans.iter().map(|outgoing| orders(&identity, &knowledge, outgoing, &copy)).collect();
         for (outgoing, orders) in plans.iter().zip(written) {
-            self.send(at, &mut knowledge, outgoing, orders, now_ms, rng);
+            let package = self.pack(at, &mut knowledge, outgoing, orders);
+            self.send(at, &mut knowledge, outgoing, package, rng);
         }
         self.sites[at].knowledge = knowledge;
         plans.len()
+    }
+
+    /// What lies in the outbox and is known to have gone is forgotten; no serial is used twice.
+    fn settle_outbox(&mut self, at: usize) {
+        let packages = &self.packages;
+        let site = &mut self.sites[at];
+        let knowledge = &mut site.knowledge;
+        site.outbox.retain(|to, package| {
+            let serial = packages[*package].orders.serial;
+            knowledge.clock = knowledge.clock.max(serial);
+            let with = &knowledge.remotes[*to];
+            with.last < serial && with.seen < serial
+        });
+    }
+
+    /// Takes the package from the outbox if it still says what there is to say; else makes one.
+    fn pack(
+        &mut self,
+        at: usize,
+        knowledge: &mut Knowledge,
+        outgoing: &Outgoing,
+        mut orders: Orders,
+    ) -> usize {
+        if let Some(package) = self.sites[at].outbox.get(&outgoing.remote) {
+            let issued = &knowledge.remotes[outgoing.remote].issued;
+            if stands(&self.packages[*package].orders, &orders, Extent::Whole, issued) {
+                self.counts.add(Kind::TriedAgain);
+                return *package;
+            }
+            withdraw(knowledge, outgoing.remote, self.packages[*package].orders.serial);
+        }
+        tamper::after_orders(self.mutant, &mut orders);
+        let to = self.site_of(at, outgoing.remote);
+        let truth = orders.rows.iter().map(|row| self.sites[at].row[index(&row.path)]).collect();
+        self.packages.push(Package { orders, from: at, to, truth });
+        self.packages.len() - 1
     }
 
     fn send(
@@ -212,28 +255,31 @@ impl<'a> World<'a> {
         at: usize,
         knowledge: &mut Knowledge,
         outgoing: &Outgoing,
-        mut orders: Orders,
-        now_ms: u64,
+        number: usize,
         rng: &mut Prng,
     ) {
-        tamper::after_orders(self.mutant, &mut orders);
         tamper::before_sending(self.mutant, knowledge, outgoing);
+        let told = self.packages[number].orders.clone();
+        issue(knowledge, outgoing.remote, told.serial);
+        self.sites[at].outbox.insert(outgoing.remote, number);
         if !self.is_calm && rng.chance(self.weather.carrier) {
             self.counts.add(Kind::NotAccepted);
+            if rng.chance(200) {
+                self.say(|_| format!("p{number} is sent although the carrier says that it is not"));
+                self.mail(number, rng);
+            }
             return;
         }
-        let to = self.site_of(at, outgoing.remote);
-        let truth = orders.rows.iter().map(|row| self.sites[at].row[index(&row.path)]).collect();
-        let number = self.packages.len();
-        self.say(|world| shown_package(world, number, at, to, &orders));
-        self.packages.push(Package { orders, from: at, to, truth });
+        let to = self.packages[number].to;
+        self.say(|world| shown_package(world, number, at, to, &told));
         self.counts.add(Kind::Packages);
         self.mail(number, rng);
         if !self.is_calm && rng.chance(self.weather.killed_carrier) {
             self.counts.add(Kind::KilledSending);
             return self.say(|_| "  and is killed before it notes that".into());
         }
-        accepted(knowledge, outgoing, now_ms);
+        accepted(knowledge, outgoing.remote, &told, self.clock(at));
+        self.sites[at].outbox.remove(&outgoing.remote);
     }
 
     /// Looks at the tree and enters what changed; `false` if a person has to say first that so

@@ -26,6 +26,7 @@ counts! {
     Delayed "mails delayed for long"
     Replayed "old mails replayed"
     NotAccepted "sendings that the carrier did not accept"
+    TriedAgain "packages of the outbox tried again"
     KilledSending "killed after the carrier accepted"
     Visits "packages processed"
     Replaced "files replaced in silence"

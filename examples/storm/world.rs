@@ -49,6 +49,8 @@ pub struct Site {
     /// Where the path lies.
     pub place: Vec<Place>,
     pub inbox: Vec<usize>,
+    /// For each remote the package that no carrier accepted, or that nobody noted it did.
+    pub outbox: BTreeMap<usize, usize>,
     pub deletions: Deletions,
     /// How wrong its clock is, in ms.
     pub skew_ms: i64,
@@ -70,6 +72,7 @@ pub struct Backup {
     pub asked: BTreeMap<(usize, Content), State>,
     /// What was refused then.
     pub is_refused: Vec<bool>,
+    pub outbox: BTreeMap<usize, usize>,
 }
 
 /// One package, with what its rows truly are.
@@ -196,6 +199,7 @@ impl<'a> World<'a> {
                     })
                     .collect(),
                 inbox: Vec::new(),
+                outbox: BTreeMap::new(),
                 deletions: if rng.chance(weather.apply_deletions) {
                     Deletions::Apply
                 } else {
@@ -479,6 +483,7 @@ impl<'a> World<'a> {
             is_unscanned: site.is_unscanned.clone(),
             asked: site.asked.clone(),
             is_refused: site.is_refused.clone(),
+            outbox: site.outbox.clone(),
         }));
         self.say(|_| format!("s{at} makes a backup"));
     }
@@ -546,6 +551,7 @@ impl<'a> World<'a> {
         site.asked = backup.asked;
         site.is_refused = backup.is_refused;
         site.is_unscanned = backup.is_unscanned;
+        site.outbox = backup.outbox;
         site.on_screen = None;
         self.truths.iter_mut().for_each(|truth| truth.is_lossy = true);
     }

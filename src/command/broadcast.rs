@@ -22,8 +22,10 @@ use crate::model::version::Content;
 use crate::model::{Address, Signature, TreePath};
 use crate::rules::classic;
 use crate::rules::observe::record;
+use crate::rules::parts::{Room, Turn, carve};
 use crate::rules::plan::{
-    Named, Outgoing, OutgoingRow, Request, What, With, accepted, forget_tombstones, orders, plan,
+    Named, Outgoing, OutgoingRow, Request, What, With, accepted, forget_tombstones, issue, orders,
+    plan,
 };
 
 use super::init::parse_address;
@@ -260,7 +262,8 @@ impl Frozen {
         let carried = later.iter().flat_map(|part| &part.rows);
         let carried = carried.filter(|row| row.with == With::Contents).map(|row| &row.path);
         classic::rest(&mut view.knowledge, carried);
-        classic::accepted(&mut told.knowledge, part, now_ms);
+        let orders = classic::orders(&told.identity, &view.knowledge, part, &[part.remote]);
+        classic::accepted(&mut told.knowledge, part.remote, part.serial, &orders, now_ms);
         Some(view)
     }
 }
@@ -304,6 +307,10 @@ fn send_one(
     };
     (report.files, report.removes) = count(&open.project, &outgoing);
     let letter = letter(session, &open.project, &packed, &file)?;
+    if open.project.identity.format == Format::V2_0 {
+        issue(&mut open.project.knowledge, outgoing.remote, outgoing.serial);
+        open.state.commit(&open.project, &BTreeSet::new())?;
+    }
     let sent = carrier.send(&letter, &file, None);
     let _ = std::fs::remove_file(&file);
     match sent {
@@ -315,9 +322,11 @@ fn send_one(
                 rows.chain(outgoing.wants.iter().cloned()).collect();
             let knowledge = &mut open.project.knowledge;
             match open.project.identity.format {
-                Format::V2_0 => accepted(knowledge, &outgoing, session.now_ms),
+                Format::V2_0 => accepted(knowledge, outgoing.remote, &packed, session.now_ms),
                 Format::V1_3 => {
-                    touched.extend(classic::accepted(knowledge, &outgoing, session.now_ms));
+                    let Outgoing { remote, serial, .. } = outgoing;
+                    let now_ms = session.now_ms;
+                    touched.extend(classic::accepted(knowledge, remote, serial, &packed, now_ms));
                 }
             }
             Ok(open.state.commit(&open.project, &touched)?)
@@ -415,38 +424,16 @@ fn pack_at(
 /// Stands for a file that is gone; its package is not sent.
 const NOTHING: Stat = Stat { size_bytes: 0, executable: false, mtime_s: 0, mtime_ns: 0 };
 
-/// Splits a plan that would pass a bound. The first part tells every row and carries what fits;
-/// each later one carries more and builds on the one before, so that a lost one shows.
+/// Splits a plan that would pass a bound.
 fn split(format: Format, outgoing: &Outgoing, survey: &Survey) -> Vec<Outgoing> {
     let size = |path: &TreePath| survey.scan.files.get(path).map_or(0, |found| found.size_bytes);
-    if format == Format::V1_3 {
-        return classic::split(outgoing, &size, PART_BYTES_MAX, PACKAGE_MEMBERS_MAX);
-    }
-    let mut parts = vec![outgoing.clone()];
-    let (mut bytes, mut members) = (0, 0);
-    for (at, row) in outgoing.rows.iter().enumerate().filter(|(_, r)| r.with == With::Contents) {
-        let more = size(&row.path);
-        let is_full = bytes + more > PART_BYTES_MAX || members >= PACKAGE_MEMBERS_MAX;
-        if is_full && members > 0 {
-            let serial = parts.last().map_or(outgoing.serial, |part| part.serial);
-            parts.push(Outgoing {
-                serial: serial + 1,
-                since: Some(serial),
-                want_all: false,
-                wants: Vec::new(),
-                rows: Vec::new(),
-                ..outgoing.clone()
-            });
-            (bytes, members) = (0, 0);
-        }
-        bytes += more;
-        members += 1;
-        if parts.len() > 1 {
-            parts[0].rows[at].with = With::Nothing;
-            if let Some(part) = parts.last_mut() {
-                part.rows.push(row.clone());
-            }
-        }
+    let room = Room { bytes_max: PART_BYTES_MAX, members_max: PACKAGE_MEMBERS_MAX };
+    let mut parts = Vec::new();
+    let (mut left, mut turn) = (Some(outgoing.clone()), Turn::First);
+    while let Some(plan) = left {
+        let (part, rest) = carve(format, &plan, turn, &size, room);
+        parts.push(part);
+        (left, turn) = (rest, Turn::Later);
     }
     parts
 }

@@ -143,38 +143,6 @@ pub fn plan(
     })
 }
 
-/// Splits a plan that would pass a bound of the receiver's. Each part tells every file, for one
-/// that is not listed counts as deleted; `sizes` are in bytes.
-pub fn split(
-    outgoing: &Outgoing,
-    sizes: &dyn Fn(&TreePath) -> u64,
-    bytes_max: u64,
-    members_max: u32,
-) -> Vec<Outgoing> {
-    let mut parts: Vec<Outgoing> = Vec::new();
-    let (mut bytes, mut members) = (0, 0);
-    let told = |row: &OutgoingRow| OutgoingRow { with: With::Nothing, ..row.clone() };
-    for (at, row) in outgoing.rows.iter().enumerate().filter(|(_, r)| r.with == With::Contents) {
-        let more = sizes(&row.path);
-        let is_full = members > 0 && (bytes + more > bytes_max || members >= members_max);
-        if is_full || parts.is_empty() {
-            let serial = outgoing.serial + parts.len() as u64;
-            let rows = outgoing.rows.iter().map(told).collect();
-            parts.push(Outgoing { serial, rows, ..outgoing.clone() });
-            (bytes, members) = (0, 0);
-        }
-        bytes += more;
-        members += 1;
-        if let Some(part) = parts.last_mut() {
-            part.rows[at].with = With::Contents;
-        }
-    }
-    if parts.is_empty() {
-        parts.push(outgoing.clone());
-    }
-    parts
-}
-
 /// Lets rows rest, as if their files had not been looked at: those that changed while they were
 /// packed, and those that another part of the same plan carries.
 pub fn rest<'a>(knowledge: &mut Knowledge, paths: impl IntoIterator<Item = &'a TreePath>) {
@@ -241,15 +209,21 @@ pub fn orders(
     }
 }
 
-/// Notes that a carrier accepted a package, and forgets the deletions that all were told.
-pub fn accepted(knowledge: &mut Knowledge, outgoing: &Outgoing, now_ms: u64) -> BTreeSet<TreePath> {
-    let Outgoing { remote, serial, .. } = *outgoing;
+/// Notes that a carrier accepted a package for a remote, and forgets the deletions that all were
+/// told. What was sent is what its orders say; its serial is in none of them.
+pub fn accepted(
+    knowledge: &mut Knowledge,
+    remote: usize,
+    serial: u64,
+    told: &Orders,
+    now_ms: u64,
+) -> BTreeSet<TreePath> {
     knowledge.clock = knowledge.clock.max(serial);
-    knowledge.remotes[remote].last = serial;
-    for sent in outgoing.rows.iter().filter(|row| row.with == With::Contents) {
+    let last = &mut knowledge.remotes[remote].last;
+    *last = (*last).max(serial);
+    for sent in told.rows.iter().filter(|row| row.act != Act::Tell) {
         if let Some(row) = knowledge.rows.get_mut(&sent.path) {
-            let version = row.version;
-            believe_sent(&mut row.cells[remote], version, serial, now_ms);
+            believe_sent(&mut row.cells[remote], sent.version, serial, now_ms);
         }
     }
     forget_tombstones(knowledge)

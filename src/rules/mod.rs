@@ -5,6 +5,7 @@ pub mod classic;
 pub mod decide;
 pub mod learn;
 pub mod observe;
+pub mod parts;
 pub mod plan;
 pub mod select;
 pub mod settle;

@@ -177,25 +177,41 @@ pub fn is_due(row: &Row, cell: &Cell, with: &Correspondence, request: &Request) 
     !(cell.sent.as_ref().is_some_and(stands) || cell.heard.as_ref().is_some_and(stands))
 }
 
-/// Notes that a carrier accepted a package.
-pub fn accepted(knowledge: &mut Knowledge, outgoing: &Outgoing, now_ms: u64) {
-    let Outgoing { remote, serial, .. } = *outgoing;
+/// Notes that a serial is used, before a carrier is asked: what changes from now on is stamped above
+/// it, and a package that was taken although nobody said so is remembered as ours.
+pub fn issue(knowledge: &mut Knowledge, remote: usize, serial: u64) {
     knowledge.clock = knowledge.clock.max(serial);
+    let issued = &mut knowledge.remotes[remote].issued;
+    if !issued.contains(&serial) {
+        issued.push(serial);
+        let excess = issued.len().saturating_sub(ISSUED_MAX);
+        issued.drain(..excess);
+    }
+}
+
+/// Notes that a package will never be sent, as far as the carrier said: few serials are remembered,
+/// and a long time without a carrier must not push out those that were accepted.
+pub fn withdraw(knowledge: &mut Knowledge, remote: usize, serial: u64) {
+    knowledge.remotes[remote].issued.retain(|issued| *issued != serial);
+}
+
+/// Notes that a carrier accepted a package for a remote. What was sent is what its orders say: by
+/// now the rows may be others.
+pub fn accepted(knowledge: &mut Knowledge, remote: usize, told: &Orders, now_ms: u64) {
+    let serial = told.serial;
+    issue(knowledge, remote, serial);
     let correspondence = &mut knowledge.remotes[remote];
     correspondence.last = correspondence.last.max(serial);
-    correspondence.issued.push(serial);
-    let excess = correspondence.issued.len().saturating_sub(ISSUED_MAX);
-    correspondence.issued.drain(..excess);
     correspondence.owes = false;
-    correspondence.wants_all &= outgoing.since.is_some();
-    if outgoing.want_all {
+    correspondence.wants_all &= told.since.is_some();
+    if told.want_all {
         correspondence.asked_all_ms = now_ms;
     }
-    if outgoing.want_all || !outgoing.wants.is_empty() || !outgoing.rows.is_empty() {
-        correspondence.last_weighty = serial;
+    if told.is_weighty() {
+        correspondence.last_weighty = correspondence.last_weighty.max(serial);
         correspondence.last_weighty_ms = now_ms;
     }
-    for path in &outgoing.wants {
+    for path in &told.wants {
         let cells = match knowledge.rows.get_mut(path) {
             Some(row) => Some(&mut row.cells),
             None => knowledge.lacking.get_mut(path),
@@ -204,9 +220,9 @@ pub fn accepted(knowledge: &mut Knowledge, outgoing: &Outgoing, now_ms: u64) {
             cells[remote].asked_ms = now_ms;
         }
     }
-    for sent in outgoing.rows.iter().filter(|row| row.with == With::Contents) {
+    for sent in told.rows.iter().filter(|row| row.act != Act::Tell) {
         if let Some(row) = knowledge.rows.get_mut(&sent.path) {
-            let version = row.version.ancestor();
+            let version = sent.version.ancestor();
             row.cells[remote].sent = Some(Sent { version, serial, at_ms: now_ms });
         }
     }

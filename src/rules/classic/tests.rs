@@ -329,48 +329,17 @@ fn a_tombstone_lives_until_all_were_told() {
     };
     let first = plan_for(&site.knowledge, 0).unwrap();
     assert_eq!(first.rows, [OutgoingRow { path: path("g"), with: With::Nothing }]);
-    assert!(accepted(&mut site.knowledge, &first, 1).is_empty(), "remote 1 does not know yet");
+    let identity = package_orders(vec![]).identity;
+    let accept = |knowledge: &mut Knowledge, plan: &Outgoing| {
+        let told = orders(&identity, knowledge, plan, &[0, 1]);
+        accepted(knowledge, plan.remote, plan.serial, &told, 1)
+    };
+    assert!(accept(&mut site.knowledge, &first).is_empty(), "remote 1 does not know yet");
     assert!(plan_for(&site.knowledge, 0).is_none());
     let second = plan_for(&site.knowledge, 1).unwrap();
-    assert_eq!(Vec::from_iter(accepted(&mut site.knowledge, &second, 1)), [path("f")]);
+    assert_eq!(Vec::from_iter(accept(&mut site.knowledge, &second)), [path("f")]);
     assert_eq!(site.knowledge.rows.len(), 1);
     assert!(plan_for(&site.knowledge, 1).is_none(), "nothing changed sends nothing");
-}
-
-#[test]
-fn every_part_of_a_split_lists_every_file() {
-    let rows = |with: &[With]| -> Vec<OutgoingRow> {
-        let names = ["a", "b", "c", "d"].iter().zip(with);
-        names.map(|(name, with)| OutgoingRow { path: path(name), with: *with }).collect()
-    };
-    let (yes, no) = (With::Contents, With::Nothing);
-    let outgoing = Outgoing {
-        remote: 0,
-        serial: 10,
-        since: None,
-        seen: None,
-        want_all: false,
-        wants: Vec::new(),
-        rows: rows(&[yes, no, yes, yes]),
-    };
-    let table: [(u64, u32, Vec<[With; 4]>); 4] = [
-        (100, 3, vec![[yes, no, yes, yes]]),
-        (100, 2, vec![[yes, no, yes, no], [no, no, no, yes]]),
-        (20, 9, vec![[yes, no, yes, no], [no, no, no, yes]]),
-        (1, 9, vec![[yes, no, no, no], [no, no, yes, no], [no, no, no, yes]]),
-    ];
-    for (bytes, members, want) in table {
-        let parts = split(&outgoing, &|_| 10, bytes, members);
-        let told: Vec<_> = parts.iter().map(|part| part.rows.clone()).collect();
-        assert_eq!(
-            told,
-            want.iter().map(|with| rows(with)).collect::<Vec<_>>(),
-            "{bytes} {members}"
-        );
-        assert!(parts.iter().zip(10..).all(|(part, serial)| part.serial == serial));
-    }
-    let quiet = Outgoing { rows: rows(&[no; 4]), ..outgoing };
-    assert_eq!(split(&quiet, &|_| 10, 1, 1), [quiet]);
 }
 
 /// Sites under lossy, doubled, reordered mail, and what each content truly descends from.
@@ -448,7 +417,7 @@ impl Weather {
         for plan in plans {
             let identity = package_orders(vec![]).identity;
             let orders = orders(&identity, &frozen, &plan, &copy);
-            accepted(knowledge, &plan, self.now_ms);
+            accepted(knowledge, plan.remote, plan.serial, &orders, self.now_ms);
             let to = if plan.remote < site { plan.remote } else { plan.remote + 1 };
             let mut package = [site as u8; 32];
             package[..8].copy_from_slice(&self.now_ms.to_be_bytes());
