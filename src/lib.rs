@@ -40,7 +40,8 @@
 //!
 //! Out: `remsync broadcast` ([`command::broadcast`]) scans the tree ([`edge::tree`]), enters what
 //! changed ([`rules::observe`]), plans a package for each site ([`rules::plan`]), packs and mails
-//! it ([`format::package`], [`format::mail`], [`edge::carrier`]), and only then believes it sent.
+//! it ([`format::package`], [`format::mail`], [`edge::carrier`]), and only then believes it sent. What
+//! no carrier accepts stays in [`edge::outbox`], and is tried again.
 //!
 //! # The floors
 //!
@@ -131,6 +132,7 @@
 //! | [`edge::lock`] | locks that die with their holder |
 //! | [`edge::queue`] | incoming packages |
 //! | [`edge::carrier`] | maildirs, folders, sendmail |
+//! | [`edge::outbox`] | packages that no carrier has accepted |
 //! | [`edge::places`] | this account: settings, queue, register of projects |
 //! | [`edge::log`] | the filter's log |
 //! | [`edge::window`] | a part of an open file |
@@ -148,7 +150,7 @@
 //! | [`command::process`] | `process` |
 //! | [`command::status`] | `status` |
 //! | [`command::resolve`] | `pending`, `resolve` |
-//! | [`command::queue`] | `queue` |
+//! | [`command::queue`], [`command::outbox`] | `queue` |
 //! | [`command::edit`] | `list`, `create`, `delete` |
 //! | [`command::demo`] | `demo` |
 //! | [`command::deliver`] | the filter |

@@ -15,7 +15,7 @@ usage: remsync [OPTIONS] [COMMAND …]
   status                 where every file stands
   pending                what waits for you
   resolve FILE… keep|take
-  queue [list], queue show|drop|retry ID
+  queue [list] [--out], queue show|drop|retry ID      what came; what waits to go
   accept ID DIR          make the tree that a first package proposes
   list [TYPE]            here, remote, scan, ignore, files
   create TYPE VALUE, delete TYPE VALUE                remote, scan, ignore
@@ -40,10 +40,10 @@ Commands (the manual's keywords may be shortened to their first letter: b, p, l 
   status                   where every file stands at every site
   pending                  what waits for a person: conflicts, deletions, first packages
   resolve FILE… keep|take  answer: keep what is here, or take what arrived
-  queue [list]             the packages that arrived
+  queue [list]             the packages that arrived; with --out, those that no carrier took
   queue show ID            all about one
-  queue drop ID            take one out for good
-  queue retry ID           make a held or refused one new again
+  queue drop ID            take one out for good; what it was to carry is due again
+  queue retry ID           make a held or refused one new again; in the outbox, due now
   list [TYPE]              the statements: here, remote, scan, ignore, files
   create TYPE VALUE        a new remote (ADDRESS DIR), scan (shell wildcards) or ignore
                            (Perl expression on the whole path; a leading ! inverts)
@@ -61,11 +61,12 @@ Options, before or after the command:
       --batch              never ask: what needs a person is held
       --json               one JSON document on standard output
       --to DIR             broadcast: packages as files in DIR, not by mail
+      --out                queue: the outbox, packages that no carrier took
       --title TITLE        init: what people call the project
       --here ADDRESS       init: this site's address
       --remote 'ADDR DIR'  init: another site, any number of times
       --format FORMAT      init: 2.0 (the default) or 1.3
-  -q, --quiet              no tally
+  -q, --quiet              no tally, and no reason twice
   -v, --verbose            say more
       --color WHEN         always, never or auto
   -h                       one screen

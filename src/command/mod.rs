@@ -10,6 +10,7 @@ pub mod hands;
 pub mod help;
 pub mod init;
 pub mod options;
+pub mod outbox;
 pub mod outcome;
 pub mod process;
 pub mod prompt;

@@ -40,6 +40,8 @@ pub struct Options {
     pub format: Option<String>,
     /// `broadcast --to DIR`.
     pub to: Option<PathBuf>,
+    /// `queue --out`: the outbox.
+    pub out: bool,
     /// The words of the command.
     pub words: Vec<OsString>,
     /// Help or version was asked for instead.
@@ -78,6 +80,7 @@ impl Options {
                 Short('q') | Long("quiet") => options.quiet = true,
                 Short('v') | Long("verbose") => options.verbose = options.verbose.saturating_add(1),
                 Long("color") => options.color = Some(text(&mut parser, "--color")?),
+                Long("out") => options.out = true,
                 Long("title") => options.title = Some(text(&mut parser, "--title")?),
                 Long("here") => options.here = Some(text(&mut parser, "--here")?),
                 Long("remote") => options.remotes.push(parser.value().map_err(usage)?),

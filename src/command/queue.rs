@@ -1,64 +1,96 @@
-//! `queue`: the entries, and a person's word on one.
+//! `queue`: the entries, and a person's word on one, which may lie in the outbox too.
 
 use serde_json::{Value, json};
 
-use crate::edge::queue::{Entry, EntryState};
+use crate::edge::queue::{Entry, EntryState, Queue, QueueError};
 use crate::format::digest::hex;
 
 use super::grammar::QueueVerb;
+use super::outbox::{self, Waiting};
 use super::outcome::{Failure, Outcome, answer, answer_json};
 use super::session::Session;
 use super::words::local_time;
+
+/// An entry, wherever it lies.
+enum Found {
+    In(Box<Entry>),
+    Out(Box<Waiting>),
+}
 
 /// Lists, shows, drops or retries.
 ///
 /// # Errors
 /// The queue cannot be read, or no entry has that name.
 pub fn run(session: &Session, verb: &QueueVerb) -> Result<Outcome, Failure> {
+    let is_dry = session.options.dry_run;
+    if *verb == QueueVerb::List && session.options.out {
+        return outbox::list(session);
+    }
     let queue = session.queue()?;
     match verb {
-        QueueVerb::List => {
-            let entries = queue.list()?;
-            if session.options.json {
-                answer_json(&Value::Array(entries.iter().map(entry_json).collect()));
-            } else {
-                entries.iter().for_each(|entry| answer(line(entry)));
-                if entries.is_empty() && !session.options.quiet {
-                    answer("the queue is empty");
+        QueueVerb::List => list(session, &queue)?,
+        QueueVerb::Show(id) => match find(session, &queue, id)? {
+            Found::Out(waiting) => waiting.show(session),
+            Found::In(entry) if session.options.json => answer_json(&entry_json(&entry)),
+            Found::In(entry) => show(&entry),
+        },
+        QueueVerb::Drop(id) => match find(session, &queue, id)? {
+            Found::Out(waiting) => waiting.drop_it(session)?,
+            Found::In(entry) => {
+                let _lock = queue.lock()?;
+                if !is_dry {
+                    queue.remove(&entry)?;
                 }
+                tell_one(session, &entry, if is_dry { "would be dropped" } else { "dropped" });
             }
-        }
-        QueueVerb::Show(id) => {
-            let entry = queue.find(id)?;
-            if session.options.json {
-                answer_json(&entry_json(&entry));
-            } else {
-                show(&entry);
+        },
+        QueueVerb::Retry(id) => match find(session, &queue, id)? {
+            Found::Out(waiting) => waiting.retry(session)?,
+            Found::In(_) => {
+                let _lock = queue.lock()?;
+                let entry = queue.find(id)?;
+                if entry.state == EntryState::Done {
+                    return Err(Failure::new(format!("{}: it is done", entry.id)));
+                }
+                if !is_dry {
+                    queue.retry(&entry)?;
+                }
+                tell_one(session, &entry, if is_dry { "would be new again" } else { "new again" });
             }
-        }
-        QueueVerb::Drop(id) => {
-            let _lock = queue.lock()?;
-            let entry = queue.find(id)?;
-            if !session.options.dry_run {
-                queue.remove(&entry)?;
-            }
-            let done = if session.options.dry_run { "would be dropped" } else { "dropped" };
-            tell_one(session, &entry, done);
-        }
-        QueueVerb::Retry(id) => {
-            let _lock = queue.lock()?;
-            let entry = queue.find(id)?;
-            if entry.state == EntryState::Done {
-                return Err(Failure::new(format!("{}: it is done", entry.id)));
-            }
-            if !session.options.dry_run {
-                queue.retry(&entry)?;
-            }
-            let done = if session.options.dry_run { "would be new again" } else { "new again" };
-            tell_one(session, &entry, done);
-        }
+        },
     }
     Ok(Outcome::Done)
+}
+
+/// Looks for an entry among what came and what is to go; with `--out` there only. The same package
+/// may be both, where one account has two sites.
+fn find(session: &Session, queue: &Queue, id: &str) -> Result<Found, Failure> {
+    let out = outbox::find(session, id)?;
+    if session.options.out {
+        let waiting = out.ok_or_else(|| Failure::new(format!("{id}: not in the outbox")))?;
+        return Ok(Found::Out(Box::new(waiting)));
+    }
+    match (queue.find(id), out) {
+        (Ok(_), Some(_)) | (Err(QueueError::Ambiguous { .. }), Some(_)) => {
+            Err(Failure::new(format!("{id}: it is both in the queue and in the outbox"))
+                .hinted("--out means the one in the outbox; more digits may tell them apart"))
+        }
+        (Err(QueueError::NotFound { .. }), Some(waiting)) => Ok(Found::Out(Box::new(waiting))),
+        (entry, _) => Ok(Found::In(Box::new(entry?))),
+    }
+}
+
+fn list(session: &Session, queue: &Queue) -> Result<(), Failure> {
+    let entries = queue.list()?;
+    if session.options.json {
+        answer_json(&Value::Array(entries.iter().map(entry_json).collect()));
+        return Ok(());
+    }
+    entries.iter().for_each(|entry| answer(line(entry)));
+    if entries.is_empty() && !session.options.quiet {
+        answer("the queue is empty");
+    }
+    Ok(())
 }
 
 /// Says what became of one entry: a line, or the JSON document.

@@ -16,6 +16,7 @@ use crate::rules::classic;
 use crate::rules::visit::{self, Answered, Receipt};
 
 use super::hands::DiskHands;
+use super::outbox::{self, Waiting};
 use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell};
 use super::process::{packages_asked_about, retire_settled};
 use super::session::{OpenProject, Session};
@@ -120,7 +121,8 @@ pub fn carry_out(
     Ok(receipt)
 }
 
-/// Lists what waits for a person: questions, and entries of the queue that no project took.
+/// Lists what waits for a person: questions, entries of the queue that no project took, and what
+/// the outbox holds or was refused.
 pub fn pending(session: &Session) -> Result<Outcome, Failure> {
     let project = match session.project_directory_if_any()? {
         Some(directory) => Some(State::read(&directory)?),
@@ -133,6 +135,7 @@ pub fn pending(session: &Session) -> Result<Outcome, Failure> {
         .iter()
         .filter(|entry| entry.state == EntryState::Held && !asked(&entry.sha256))
         .collect();
+    let unsent = outbox::for_a_person(session)?;
     if session.options.json {
         let questions = questions.iter().map(|question| {
             json!({
@@ -154,6 +157,7 @@ pub fn pending(session: &Session) -> Result<Outcome, Failure> {
         answer_json(&json!({
             "questions": questions.collect::<Vec<_>>(),
             "entries": entries.collect::<Vec<_>>(),
+            "outbox": unsent.iter().map(Waiting::json).collect::<Vec<_>>(),
         }));
     } else {
         for question in questions {
@@ -171,10 +175,12 @@ pub fn pending(session: &Session) -> Result<Outcome, Failure> {
                 local_time(entry.received_ms)
             ));
         }
-        if questions.is_empty() && held.is_empty() && !session.options.quiet {
+        unsent.iter().for_each(|waiting| answer(format_args!("outbox {}", waiting.line())));
+        let is_none = questions.is_empty() && held.is_empty() && unsent.is_empty();
+        if is_none && !session.options.quiet {
             answer("nothing waits for you");
         }
     }
-    let waits = !questions.is_empty() || !held.is_empty();
+    let waits = !questions.is_empty() || !held.is_empty() || !unsent.is_empty();
     Ok(if waits { Outcome::Waits } else { Outcome::Done })
 }

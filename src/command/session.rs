@@ -116,9 +116,13 @@ impl Session {
     /// # Errors
     /// What they name is no transport.
     pub fn carrier(&self) -> Result<Box<dyn Carrier>, Failure> {
+        Ok(carrier::open(&carrier::parse_transport(self.transport())?))
+    }
+
+    /// Returns the transport as it is written; there may be a secret in it.
+    pub fn transport(&self) -> &str {
         let named = self.places.transport_override.as_ref().or(self.settings.transport.as_ref());
-        let transport = carrier::parse_transport(named.map_or("sendmail", String::as_str))?;
-        Ok(carrier::open(&transport))
+        named.map_or("sendmail", String::as_str)
     }
 
     /// Returns what deletions that are sure do.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::edge::outbox::{Note, NoteState, Outbox};
 use crate::edge::state::State;
 use crate::model::knowledge::Knowledge;
 use crate::model::project::{Format, Project};
@@ -11,12 +12,15 @@ use crate::model::version::Content;
 use crate::rules::classic;
 use crate::rules::observe::record;
 use crate::rules::plan::{Named, Request, What};
-use crate::rules::status::{MatrixRow, Standing, holds, matrix};
+use crate::rules::status::{MatrixRow, SiteStanding, holds, matrix, site_standing};
 
 use super::outcome::{Failure, Outcome, answer, answer_json, counted};
 use super::session::{Ground, Session};
 use super::survey::{Survey, survey};
-use super::words::local_time;
+use super::words::{age_words, local_time};
+
+/// Columns that the addresses get at most.
+const ADDRESS_COLUMNS_MAX: usize = 40;
 
 /// Shows where every file stands.
 ///
@@ -38,13 +42,18 @@ pub fn run(session: &Session) -> Result<Outcome, Failure> {
         what: What::Contents,
         named: Named::Everybody,
     };
-    let shown = Shown { project: &project, survey: &survey, request: &request };
+    let notes = Outbox::open(&State::private_folder(&directory)).notes()?;
+    let sites = (0..project.identity.remotes.len())
+        .map(|remote| SiteView::of(&project, remote, &request, &notes))
+        .collect();
+    let shown = Shown { project: &project, survey: &survey, request: &request, sites };
     if session.options.json {
         answer_json(&shown.json());
     } else {
         shown.print(session.options.verbose > 0);
     }
-    let waits = !project.knowledge.questions.is_empty();
+    let waits = !project.knowledge.questions.is_empty()
+        || shown.sites.iter().any(|site| matches!(site.state, "waits for you" | "refused"));
     Ok(survey.outcome().and(if waits { Outcome::Waits } else { Outcome::Done }))
 }
 
@@ -52,6 +61,110 @@ struct Shown<'a> {
     project: &'a Project,
     survey: &'a Survey,
     request: &'a Request,
+    sites: Vec<SiteView>,
+}
+
+/// What is shown of one site.
+struct SiteView {
+    address: String,
+    standing: SiteStanding,
+    note: Option<Note>,
+    state: &'static str,
+    now_ms: u64,
+}
+
+impl SiteView {
+    fn of(project: &Project, remote: usize, request: &Request, notes: &[Note]) -> SiteView {
+        let address = &project.identity.remotes[remote].address;
+        let with = &project.knowledge.remotes[remote];
+        let is_here =
+            |note: &&Note| note.to == *address && !note.is_settled(with, project.identity.format);
+        let note = notes.iter().find(is_here).cloned();
+        let standing = site_standing(project, remote, request);
+        let state = SiteView::state(&standing, note.as_ref());
+        SiteView { address: address.to_string(), standing, note, state, now_ms: request.now_ms }
+    }
+
+    /// Returns the one word for all of it, what needs doing first.
+    fn state(standing: &SiteStanding, note: Option<&Note>) -> &'static str {
+        match note.map(|note| (note.state, note.package.is_some())) {
+            Some((NoteState::Refused, _)) => return "refused",
+            Some((NoteState::Held, _)) => return "waits for you",
+            Some((NoteState::Waiting, true)) => return "waiting",
+            Some((NoteState::Waiting, false) | (NoteState::Delayed, _)) | None => {}
+        }
+        match standing {
+            SiteStanding { questions: 1.., .. } => "waits for you",
+            SiteStanding { due: 1.., .. } => "due",
+            SiteStanding { sent_since_ms: 1.., .. } => "sent",
+            SiteStanding { apart: 1.., .. } => "apart",
+            SiteStanding { newer: 1.., .. } => "newer there",
+            _ => "in step",
+        }
+    }
+
+    /// Says in a line where the site stands.
+    fn describe(&self) -> String {
+        let files = |count| counted(count, "file", "files");
+        let SiteStanding { due, newer, apart, questions, sent_since_ms, last_word_ms } =
+            self.standing;
+        let mut line = match (self.state, &self.note) {
+            ("waits for you", None | Some(Note { state: NoteState::Delayed, .. })) => {
+                let verb = if questions == 1 { "waits" } else { "wait" };
+                format!("{} {verb} for you", counted(questions, "question", "questions"))
+            }
+            ("waits for you", Some(_)) => "waits for you in the outbox".to_owned(),
+            ("waiting", _) => "waits in the outbox".to_owned(),
+            ("due", _) => format!("due ({})", files(due)),
+            ("sent", _) => format!("sent, not confirmed since {}", local_time(sent_since_ms)),
+            ("apart", _) => format!("apart ({})", files(apart)),
+            ("newer there", _) => format!("newer there ({})", files(newer)),
+            (state, _) => state.to_owned(),
+        };
+        if let Some(note) = &self.note {
+            line += &describe_note(note);
+        }
+        if self.state != "due" && due > 0 {
+            line += &format!("; due ({})", files(due));
+        }
+        match last_word_ms {
+            0 => line + "; no word from there yet",
+            ms => line + &format!("; last word {}", age_words(ms, self.now_ms)),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let time = |ms: u64| (ms > 0).then_some(ms);
+        let note = self.note.as_ref();
+        json!({
+            "address": self.address,
+            "state": self.state,
+            "due": self.standing.due,
+            "sent_since": time(self.standing.sent_since_ms),
+            "last_word": time(self.standing.last_word_ms),
+            "reason": note.map(|note| note.reason.clone()),
+            "status": note.map(|note| note.status.clone()),
+            "attempts": note.map_or(0, |note| note.attempts),
+            "next": note.and_then(|note| time(note.next_ms)),
+        })
+    }
+}
+
+/// Says why something is in the outbox: the code, the words, how often it was tried, when next.
+fn describe_note(note: &Note) -> String {
+    let mut line = String::new();
+    if !note.status.is_empty() {
+        line += &format!(" ({})", note.status);
+    }
+    line += &format!(": {}", note.reason);
+    if note.attempts > 0 && note.package.is_some() {
+        let count = usize::try_from(note.attempts).unwrap_or(usize::MAX);
+        line += &format!(", tried {}", counted(count, "time", "times"));
+    }
+    if note.next_ms > 0 {
+        line += &format!(", next {}", local_time(note.next_ms));
+    }
+    line
 }
 
 impl Shown<'_> {
@@ -68,22 +181,10 @@ impl Shown<'_> {
                 answer(format_args!("  {}: {state}", row.path));
             }
         }
-        for (index, remote) in identity.remotes.iter().enumerate() {
-            let mut counts: BTreeMap<Standing, usize> = BTreeMap::new();
-            for row in matrix(self.project, self.request) {
-                *counts.entry(row.standings[index]).or_default() += 1;
-            }
-            let counts: Vec<String> = counts
-                .iter()
-                .map(|(standing, count)| format!("{count} {}", standing.name()))
-                .collect();
-            let heard = self.knowledge().remotes[index].heard_ms;
-            let word = match heard {
-                0 => "no word from there yet".to_owned(),
-                ms => format!("last word {}", local_time(ms)),
-            };
-            let counts = if counts.is_empty() { "no files".into() } else { counts.join(", ") };
-            answer(format_args!("{}: {counts}; {word}", remote.address));
+        let columns = self.sites.iter().map(|site| site.address.chars().count());
+        let columns = columns.max().unwrap_or(0).min(ADDRESS_COLUMNS_MAX);
+        for site in &self.sites {
+            answer(format_args!("{:<columns$}  {}", site.address, site.describe()));
         }
         answer(self.tally());
     }
@@ -160,6 +261,7 @@ impl Shown<'_> {
             "title": self.project.identity.title,
             "here": self.project.identity.here.address.as_str(),
             "files": files,
+            "sites": self.sites.iter().map(SiteView::json).collect::<Vec<_>>(),
             "summary": {
                 "files": scan.files.len(),
                 "states": states,

@@ -5,6 +5,7 @@ pub mod carrier;
 pub mod kept;
 pub mod lock;
 pub mod log;
+pub mod outbox;
 pub mod places;
 pub mod queue;
 pub mod state;

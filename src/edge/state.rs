@@ -282,6 +282,11 @@ impl State {
         &self.dir
     }
 
+    /// Returns the folder of the project in `dir` that is the project's own.
+    pub fn private_folder(dir: &Path) -> PathBuf {
+        dir.join(PRIVATE)
+    }
+
     /// Returns the path of `name` in the project's own folder, where no package reaches.
     pub fn private(&self, name: &str) -> PathBuf {
         private(&self.dir, name)

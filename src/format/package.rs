@@ -155,6 +155,21 @@ pub fn check(reader: impl Read) -> Result<Package, PackageFault> {
     read(reader, &mut NoSink)
 }
 
+/// Reads the orders of a package, and nothing behind them: for packages of our own, which are sound.
+///
+/// # Errors
+/// As [`read`], as far as it reads.
+pub fn orders_of(reader: impl Read) -> Result<Orders, PackageFault> {
+    let limits = Limits::default();
+    let mut archive = Archive::new(reader, &limits);
+    while let Some(entry) = archive.next_entry()? {
+        if entry.what == What::Orders {
+            return Ok(read_orders(&mut archive, &entry)?.0);
+        }
+    }
+    Err(PackageFault::refused("it holds no .remsync-work/orders"))
+}
+
 /// Does what [`read`] does, within other bounds.
 ///
 /// # Errors

@@ -79,6 +79,54 @@ pub fn matrix<'a>(
     })
 }
 
+/// Where one remote stands as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SiteStanding {
+    /// Files and deletions that are due to it.
+    pub due: usize,
+    /// Files of which it has something newer that is not here.
+    pub newer: usize,
+    /// Files of which each has something that the other has not.
+    pub apart: usize,
+    /// Questions that came from there.
+    pub questions: usize,
+    /// When the oldest thing was sent that it did not confirm, in ms since 1970; 0 is none.
+    pub sent_since_ms: u64,
+    /// When its newest package was read, in ms since 1970; 0 is never.
+    pub last_word_ms: u64,
+}
+
+/// Returns where one remote stands, by all files.
+pub fn site_standing(project: &Project, remote: usize, request: &Request) -> SiteStanding {
+    let Project { identity, knowledge } = project;
+    let Some(with) = knowledge.remotes.get(remote) else { return SiteStanding::default() };
+    let questions = knowledge.questions.iter().filter(|question| question.remote == remote);
+    let mut shown = SiteStanding {
+        questions: questions.count(),
+        last_word_ms: with.heard_ms,
+        ..SiteStanding::default()
+    };
+    let mut sent = Vec::new();
+    for matrix_row in matrix(project, request) {
+        let cell = &matrix_row.row.cells[remote];
+        match matrix_row.standings[remote] {
+            Standing::Due => shown.due += 1,
+            Standing::Newer => shown.newer += 1,
+            Standing::Apart => shown.apart += 1,
+            Standing::Sent => sent.extend(cell.sent.or(cell.heard)),
+            // In 1.3 it is believed to have what was sent; it may not have said so.
+            Standing::InStep if identity.format == Format::V1_3 && !cell.listed => {
+                sent.extend(cell.sent);
+            }
+            Standing::InStep => {}
+        }
+    }
+    let is_owed = with.last_weighty > with.seen;
+    let owed_ms = is_owed.then_some(with.last_weighty_ms);
+    let since_ms = sent.iter().map(|sent| sent.at_ms).chain(owed_ms).min();
+    SiteStanding { sent_since_ms: since_ms.unwrap_or(0), ..shown }
+}
+
 /// Returns what a remote is known to hold.
 pub fn holds(format: Format, cell: &Cell) -> Belief {
     match format {
