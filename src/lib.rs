@@ -120,6 +120,7 @@
 //! | [`format::journal`] | what was learnt since |
 //! | [`format::settings`] | `config.toml` |
 //! | [`format::message`] | mail that comes in |
+//! | [`format::report`] | what mail systems say of mail that went out |
 //! | [`format::mail`] | mail that goes out |
 //!
 //! Floor 2, [`edge`]:

@@ -10,5 +10,6 @@ pub mod orders;
 pub mod package;
 pub mod percent;
 pub mod project;
+pub mod report;
 pub mod settings;
 pub mod statement;

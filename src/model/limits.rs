@@ -51,6 +51,20 @@ pub const MIME_DEPTH_MAX: usize = 64;
 pub const MIME_PARTS_MAX: usize = 10_000;
 /// Bytes of one header block (a message's or a part's).
 pub const HEADER_BYTES_MAX: usize = 1 << 20;
+/// Bytes of each text in a mail that are searched for what became of a mail of ours: a report says
+/// it at its beginning.
+pub const REPORT_PART_BYTES_MAX: usize = 256 << 10;
+/// Bytes of the reason of a notice; what a mail system says is a line or two.
+pub const REASON_BYTES_MAX: usize = 500;
+/// Notices that wait in the queue; further ones are passed over, and the mail goes out again by its
+/// age.
+pub const NOTICES_MAX: usize = 10_000;
+/// Lines of the log of sent mails: a notice about an older one is passed over.
+pub const SENT_LINES_MAX: usize = 20_000;
+/// Days that a sent mail is remembered, far longer than any mail system tries.
+pub const SENT_DAYS_MAX: u64 = 100;
+/// The smallest mail that a site may be said not to take: RFC 5321 section 4.5.3.1.7 asks for it.
+pub const MAIL_LIMIT_BYTES_MIN: u64 = 64 << 10;
 /// Signatures kept beside one entry of the queue.
 pub const SIGNATURES_MAX: usize = 8;
 /// Bytes of one signature attachment: an RSA-16384 SSHSIG is under 8 KiB.

@@ -12,7 +12,8 @@ use super::decode::{
 };
 use super::header::Encoding;
 use super::reader::Reader;
-use super::{BUFFER_BYTES, HEAD_BYTES, Part, Parts, kind};
+use super::{BUFFER_BYTES, HEAD_BYTES, Part, Parts, Words, kind};
+use crate::model::limits::REPORT_PART_BYTES_MAX;
 
 /// What becomes of the decoded bytes.
 pub(super) enum Goal {
@@ -20,6 +21,9 @@ pub(super) enum Goal {
     Deciding,
     /// They are handed on.
     Taking,
+    /// They are none of ours, and listened to, so many bytes more; in text, a uuencoded file may
+    /// still come.
+    Listening(usize),
     /// They are none of ours; in text, a uuencoded file may still come.
     Skipping,
     /// They are a mail themselves.
@@ -33,6 +37,7 @@ pub(super) struct Leaf {
     header: Vec<u8>,
     /// It lies in what was returned.
     pub(super) returned: bool,
+    listens: bool,
     out: Vec<u8>,
 }
 
@@ -53,7 +58,12 @@ impl Leaf {
             Encoding::Base64 => Decoder::Base64(Base64::default()),
             Encoding::Quoted => Decoder::Quoted(Quoted::default()),
         };
-        Leaf { decoder, goal, header, returned: false, out: Vec::new() }
+        Leaf { decoder, goal, header, returned: false, listens: false, out: Vec::new() }
+    }
+
+    /// Hands on the beginning of what is none of ours, as words.
+    pub(super) fn listen(&mut self) {
+        self.listens = true;
     }
 
     /// Returns a part that nothing is taken of.
@@ -68,9 +78,10 @@ impl Leaf {
         first: bool,
         parts: &mut dyn Parts,
     ) -> io::Result<()> {
-        let open = matches!(self.goal, Goal::Deciding | Goal::Skipping);
+        let open = matches!(self.goal, Goal::Deciding | Goal::Listening(_) | Goal::Skipping);
         match &mut self.decoder {
             Decoder::Raw { .. } if open && first && is_uu_begin(piece) => {
+                self.flush(parts)?;
                 self.uu_begins(piece);
                 return Ok(());
             }
@@ -112,6 +123,10 @@ impl Leaf {
                 self.goal = Goal::Taking;
                 parts.begin(&part)
             }
+            None if self.listens => {
+                self.goal = Goal::Listening(REPORT_PART_BYTES_MAX);
+                Ok(())
+            }
             None => {
                 self.goal = Goal::Skipping;
                 self.out = Vec::new();
@@ -130,6 +145,14 @@ impl Leaf {
         match &mut self.goal {
             Goal::Taking => parts.bytes(&self.out)?,
             Goal::Nested(reader) => reader.feed(&self.out, parts)?,
+            Goal::Listening(left) => {
+                let heard = self.out.get(..*left).unwrap_or(&self.out);
+                parts.words(Words::Text(heard));
+                *left -= heard.len();
+                if *left == 0 {
+                    self.goal = Goal::Skipping;
+                }
+            }
             Goal::Deciding | Goal::Skipping => {}
         }
         self.out.clear();
@@ -156,7 +179,7 @@ impl Leaf {
         match &mut self.goal {
             Goal::Taking => parts.end(),
             Goal::Nested(reader) => reader.finish(parts),
-            Goal::Deciding | Goal::Skipping => Ok(()),
+            Goal::Deciding | Goal::Listening(_) | Goal::Skipping => Ok(()),
         }
     }
 

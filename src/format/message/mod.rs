@@ -43,10 +43,28 @@ pub struct Part {
     pub returned: bool,
 }
 
+/// What a mail says in words, as far as it may tell what became of another mail: see
+/// [`super::report`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words<'a> {
+    /// The header block of the mail itself.
+    Header(&'a [u8]),
+    /// That of a mail within it, or what is left of one.
+    Inner(&'a [u8]),
+    /// A text or a report of this type begins: `type/subtype` in lower case, or nothing.
+    Begin(&'a str),
+    /// The next decoded bytes of it, up to
+    /// [`REPORT_PART_BYTES_MAX`](crate::model::limits::REPORT_PART_BYTES_MAX).
+    Text(&'a [u8]),
+}
+
 /// Takes the parts of a mail that look like something of ours, one after the other.
 ///
 /// An error of any of them ends the reading.
 pub trait Parts {
+    /// What the mail says in words; who does not listen misses no part.
+    fn words(&mut self, _words: Words<'_>) {}
+
     /// A part begins.
     ///
     /// # Errors
@@ -144,6 +162,21 @@ pub fn kind(bytes: &[u8]) -> Option<Kind> {
     }
     text.starts_with(b"-----BEGIN SSH SIGNATURE-----").then_some(Kind::Signature)
 }
+
+/// Whether a part of this type may say in words what became of a mail.
+fn is_wordy(content_type: &str) -> bool {
+    content_type.is_empty()
+        || content_type.starts_with("text")
+        || matches!(
+            content_type,
+            "message/delivery-status"
+                | "message/global-delivery-status"
+                | "message/disposition-notification"
+                | "message/global-disposition-notification"
+                | "message/feedback-report"
+        )
+}
+
 /// Bytes read at once, and handed on at once.
 const BUFFER_BYTES: usize = 64 << 10;
 /// Bytes of a line that are looked at together; longer lines come in pieces.

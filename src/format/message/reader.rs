@@ -11,7 +11,7 @@ use crate::model::limits::{HEADER_BYTES_MAX, MIME_DEPTH_MAX, MIME_PARTS_MAX};
 
 use super::header::{self, Fields, is_field, starts_with_nocase};
 use super::leaf::{Goal, Leaf};
-use super::{Envelope, LINE_BYTES, Parts, Past};
+use super::{Envelope, LINE_BYTES, Parts, Past, Words, is_wordy};
 
 /// Mails within base64 within mails: each has a reader of its own.
 const ENCODED_DEPTH_MAX: usize = 4;
@@ -25,6 +25,7 @@ struct Level {
     /// A `multipart/digest`: its parts are mails unless they say otherwise.
     digest: bool,
     returned: bool,
+    inner: bool,
     depth: usize,
     /// A line that would be a boundary if a header followed it; for a boundary that is missing or
     /// not the one announced.
@@ -62,6 +63,8 @@ pub(super) struct Reader {
     parts: usize,
     mails: usize,
     returned: bool,
+    /// Within a mail within the mail.
+    inner: bool,
     /// `Auto-Submitted: auto-replied`: a mail within it is one that we sent.
     replied: bool,
     returned_sha256: Vec<String>,
@@ -88,6 +91,7 @@ impl Reader {
             parts: 1,
             mails: 0,
             returned,
+            inner: false,
             replied: false,
             returned_sha256: Vec::new(),
             past: None,
@@ -131,7 +135,7 @@ impl Reader {
             self.piece(&line, parts)?;
         }
         if matches!(self.state, State::Header { .. }) {
-            self.header_ends();
+            self.header_ends(parts);
         }
         self.close(true, parts)
     }
@@ -185,7 +189,7 @@ impl Reader {
             return Ok(true);
         }
         // A block of fields may end here: a returned mail's often does.
-        self.header_ends();
+        self.header_ends(parts);
         self.close(false, parts)?;
         self.levels.truncate(n + 1);
         if last {
@@ -200,7 +204,7 @@ impl Reader {
     fn part_begins(&mut self) {
         let Some(level) = self.levels.last_mut() else { return };
         level.open = true;
-        (self.depth, self.returned) = (level.depth, level.returned);
+        (self.depth, self.returned, self.inner) = (level.depth, level.returned, level.inner);
         self.header.clear();
         self.parts += 1;
         self.state = State::Header { mail: false };
@@ -239,13 +243,13 @@ impl Reader {
             if piece.iter().all(|b| matches!(b, b'\r' | b'\n')) {
                 // Blank lines above the first field are none of a mail's.
                 if !(mail && self.header.is_empty() && self.mails == 0) {
-                    self.header_ends();
+                    self.header_ends(parts);
                 }
                 return Ok(());
             }
             if !(is_field(piece) || piece.starts_with(b" ") || piece.starts_with(b"\t")) {
                 // No blank line before the body.
-                self.header_ends();
+                self.header_ends(parts);
                 self.in_line = false;
                 return self.piece(piece, parts);
             }
@@ -263,12 +267,15 @@ impl Reader {
         Ok(())
     }
 
-    fn header_ends(&mut self) {
+    fn header_ends(&mut self, parts: &mut dyn Parts) {
         let State::Header { mail } = self.state else { return };
         let digest = self.levels.last().is_some_and(|level| level.digest);
         let fields = Fields::of(&self.header, if digest && !mail { "message/rfc822" } else { "" });
         if mail {
             self.mail_begins(&fields);
+            self.inner = self.mails > 1;
+            let header = self.header.as_slice();
+            parts.words(if self.inner { Words::Inner(header) } else { Words::Header(header) });
         }
         if self.returned
             && let Some(digest) = fields.remsync_sha256.clone()
@@ -281,7 +288,12 @@ impl Reader {
         let multipart = content_type.starts_with("multipart/");
         let nested = matches!(
             content_type,
-            "message/rfc822" | "message/global" | "message/news" | "text/rfc822-headers"
+            "message/rfc822"
+                | "message/global"
+                | "message/news"
+                | "text/rfc822-headers"
+                | "message/rfc822-headers"
+                | "message/global-headers"
         );
         if multipart || nested {
             self.depth += 1;
@@ -298,6 +310,7 @@ impl Reader {
                 boundary: fields.boundary,
                 digest: content_type == "multipart/digest",
                 returned: self.returned,
+                inner: self.inner,
                 depth: self.depth,
                 guess: Vec::new(),
                 open: false,
@@ -325,6 +338,11 @@ impl Reader {
         }
         let mut leaf = Leaf::new(fields.encoding, Goal::Deciding, header);
         leaf.returned = self.returned;
+        // What a mail within this one says is not what this one says.
+        if !self.inner && is_wordy(content_type) {
+            parts.words(Words::Begin(content_type));
+            leaf.listen();
+        }
         self.state = State::Body(Box::new(leaf));
     }
 
