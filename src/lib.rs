@@ -132,6 +132,7 @@
 //! | [`edge::state`] | a project's own files |
 //! | [`edge::lock`] | locks that die with their holder |
 //! | [`edge::queue`] | incoming packages |
+//! | [`edge::sent`] | the log of mails that went out |
 //! | [`edge::carrier`] | maildirs, folders, sendmail |
 //! | [`edge::outbox`] | packages that no carrier has accepted |
 //! | [`edge::places`] | this account: settings, queue, register of projects |

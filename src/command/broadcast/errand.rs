@@ -14,6 +14,7 @@ use jiff::tz::TimeZone;
 
 use crate::edge::carrier::{Carrier, Failure as CarrierFailure, FolderCarrier, Lasts};
 use crate::edge::outbox::{LIMIT_BYTES_MIN, LeftOut, Note, NoteState, Unsent, pause_ms};
+use crate::edge::sent::{SentLog, SentMail};
 use crate::format::digest::sha256_of;
 use crate::format::mail::{self, Letter, message_id};
 use crate::model::limits::{PACKAGE_BYTES_MAX, PACKAGE_MEMBERS_MAX};
@@ -265,6 +266,9 @@ impl Walk<'_, '_> {
             Ok(bytes) => {
                 report.bytes = bytes;
                 report.fate = Fate::Sent;
+                if is_mail {
+                    self.remember(letter, serial, bytes);
+                }
                 self.accepted(told, serial)?;
                 self.view.outbox.remove(&self.note.to)?;
                 self.forget_attempt();
@@ -279,6 +283,24 @@ impl Walk<'_, '_> {
                 self.reports.push(report);
                 Ok(Step::Stop)
             }
+        }
+    }
+
+    /// Enters a mail into the log of what was sent: word of it, should it come back, finds its
+    /// project there. A line that is missing costs that word only.
+    fn remember(&self, letter: &Letter, serial: u64, size_bytes: u64) {
+        let project = self.open.state.dir();
+        let mail = SentMail {
+            at_ms: self.view.session.now_ms,
+            sha256: letter.sha256,
+            message_id: letter.message_id.trim_matches(['<', '>']).to_owned(),
+            serial,
+            size_bytes,
+            to: letter.to.clone(),
+            project: std::path::absolute(project).unwrap_or_else(|_| project.to_owned()),
+        };
+        if let Err(error) = SentLog::open(&self.view.session.places.state_dir).append(&mail) {
+            tell(format_args!("remsync: {error}: should this mail come back, it is not seen."));
         }
     }
 
