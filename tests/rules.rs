@@ -14,7 +14,7 @@ use remsync::rules::learn::{Route, route, take_in};
 use remsync::rules::observe::observe;
 use remsync::rules::plan::{
     Named, Outgoing, RESEND_AFTER_MS, Request, TOMBSTONE_MS, What, With, accepted,
-    forget_tombstones, issue, next_serial, orders as written, plan,
+    forget_tombstones, issue, next_serial, orders as written, plan, take_back,
 };
 use remsync::rules::settle::{Settled, ask, choose, settle};
 
@@ -482,6 +482,69 @@ fn a_network_with_nothing_new_is_silent() {
     assert!(thanks.rows.is_empty(), "an acknowledgement is owed");
     accept(&mut knowledge, &thanks, late);
     assert_eq!(plan(&knowledge, 0, &everybody(late * 9), &|_| false), None, "for good");
+}
+
+#[test]
+fn what_came_back_is_due_again_once() {
+    let everybody = |now_ms| Request { named: Named::Everybody, ..by_name(now_ms) };
+    let never = |knowledge: &Knowledge, now_ms| plan(knowledge, 0, &everybody(now_ms), &|_| false);
+    let sent = |knowledge: &mut Knowledge, now_ms| {
+        let outgoing = never(knowledge, now_ms).expect("something is due");
+        accept(knowledge, &outgoing, now_ms);
+        outgoing
+    };
+    let mut knowledge = knowing("1a");
+    sent(&mut knowledge, 100);
+    let before = knowledge.clone();
+    for (name, remote, serial) in [("another", 0, 99), ("none", 0, 0), ("a site unknown", 7, 100)] {
+        assert!(take_back(&mut knowledge, remote, serial).is_empty(), "{name}");
+        assert_eq!(knowledge, before, "{name}");
+    }
+    assert_eq!(take_back(&mut knowledge, 0, 100), [f()].into());
+    assert_eq!(knowledge.rows[&f()].cells[0].sent, None);
+    let again = sent(&mut knowledge, 200);
+    assert_eq!(again.rows.len(), 1, "its contents go again at once");
+    // The same notice, or a forged one of it: that serial is not the one on its way.
+    let before = knowledge.clone();
+    assert!(take_back(&mut knowledge, 0, 100).is_empty());
+    assert_eq!(knowledge, before);
+    assert_eq!(never(&knowledge, 300), None);
+    // What the remote has itself taken in did not come back, whoever says so.
+    learn(&mut knowledge, &orders(10, None, Some(200), &[("f", "1a")]));
+    let thanks = sent(&mut knowledge, 400);
+    assert!(thanks.rows.is_empty());
+    let before = knowledge.clone();
+    assert!(take_back(&mut knowledge, 0, 200).is_empty());
+    assert_eq!(knowledge, before);
+    assert_eq!(never(&knowledge, 500), None);
+}
+
+#[test]
+fn what_a_package_said_and_asked_comes_back_with_it() {
+    let everybody = |now_ms| Request { named: Named::Everybody, ..by_name(now_ms) };
+    // The remote has what is not here: it is wanted, and an acknowledgement is owed.
+    let mut knowledge = knowing("1a");
+    learn(&mut knowledge, &orders(10, None, None, &[("f", "1a"), ("g", "1b")]));
+    let g = TreePath::new(b"g").unwrap();
+    let first = plan(&knowledge, 0, &everybody(100), &|_| false).unwrap();
+    assert_eq!((first.wants.as_slice(), first.seen), ([g.clone()].as_slice(), Some(10)));
+    accept(&mut knowledge, &first, 100);
+    assert_eq!(plan(&knowledge, 0, &everybody(200), &|_| false), None);
+    assert_eq!(take_back(&mut knowledge, 0, 100), [g].into());
+    let again = plan(&knowledge, 0, &everybody(200), &|_| false).unwrap();
+    assert_eq!((again.wants, again.seen), (first.wants, first.seen));
+    // An older one than the last takes nothing of the last back.
+    let named = plan(&knowledge, 0, &by_name(200), &|_| false).unwrap();
+    accept(&mut knowledge, &named, 200);
+    assert!(take_back(&mut knowledge, 0, 100).is_empty());
+    assert!(!knowledge.remotes[0].owes);
+    // An acknowledgement alone is owed again too.
+    let mut knowledge = knowing("1a");
+    learn(&mut knowledge, &orders(10, None, None, &[("f", "1a")]));
+    let thanks = plan(&knowledge, 0, &everybody(100), &|_| false).unwrap();
+    accept(&mut knowledge, &thanks, 100);
+    take_back(&mut knowledge, 0, 100);
+    assert!(plan(&knowledge, 0, &everybody(200), &|_| false).is_some());
 }
 
 #[test]

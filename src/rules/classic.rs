@@ -17,7 +17,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::knowledge::{Cell, Knowledge, Question, Row, Sent, Why, Word};
+use crate::model::knowledge::{Cell, Correspondence, Knowledge, Question, Row, Sent, Why, Word};
 use crate::model::orders::{Act, OrderRow, Orders};
 use crate::model::verdict::{Choice, Place, Verdict};
 use crate::model::version::{Content, History, Version};
@@ -117,8 +117,8 @@ pub fn plan(
     request: &Request,
     rests: &dyn Fn(&TreePath) -> bool,
 ) -> Option<Outgoing> {
-    let last = knowledge.remotes.get(remote)?.last;
-    let mut is_called_for = request.named == Named::ByName;
+    let Correspondence { last, owes, .. } = *knowledge.remotes.get(remote)?;
+    let mut is_called_for = request.named == Named::ByName || owes;
     let mut rows = Vec::new();
     for (path, row) in &knowledge.rows {
         if row.version.generation == TOMBSTONE {
@@ -221,12 +221,33 @@ pub fn accepted(
     knowledge.clock = knowledge.clock.max(serial);
     let last = &mut knowledge.remotes[remote].last;
     *last = (*last).max(serial);
+    knowledge.remotes[remote].owes = false;
     for sent in told.rows.iter().filter(|row| row.act != Act::Tell) {
         if let Some(row) = knowledge.rows.get_mut(&sent.path) {
             believe_sent(&mut row.cells[remote], sent.version, serial, now_ms);
         }
     }
     forget_tombstones(knowledge)
+}
+
+/// Takes back that package `serial` was sent to a remote, as [`super::plan::take_back`] does: of what
+/// went with it, it is believed what was before. One more package is owed to it in any case, for
+/// deletions are told by what a package does not list, and are forgotten once they were.
+pub fn take_back(knowledge: &mut Knowledge, remote: usize, serial: u64) -> BTreeSet<TreePath> {
+    let mut touched = BTreeSet::new();
+    let Some(correspondence) = knowledge.remotes.get_mut(remote) else { return touched };
+    if serial == 0 {
+        return touched;
+    }
+    correspondence.owes |= correspondence.last == serial;
+    for (path, row) in &mut knowledge.rows {
+        let Some(cell) = row.cells.get_mut(remote) else { continue };
+        if cell.sent.is_some_and(|sent| sent.serial == serial) {
+            *cell = Cell { belief: last_word(cell), listed: cell.listed, ..Cell::default() };
+            touched.insert(path.clone());
+        }
+    }
+    touched
 }
 
 /// Forgets the deletions that every remote was told.

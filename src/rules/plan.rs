@@ -4,6 +4,8 @@
 //! Every plan of one broadcast is made from the same, frozen knowledge; what was sent is noted
 //! ([`accepted`]) only when a carrier took it.
 
+use std::collections::BTreeSet;
+
 use crate::model::TreePath;
 use crate::model::belief::Belief;
 use crate::model::knowledge::{Cell, Correspondence, Knowledge, Row, Sent, Word};
@@ -226,6 +228,44 @@ pub fn accepted(knowledge: &mut Knowledge, remote: usize, told: &Orders, now_ms:
             row.cells[remote].sent = Some(Sent { version, serial, at_ms: now_ms });
         }
     }
+}
+
+/// Takes back that package `serial` was sent to a remote: a mail system says that it did not arrive.
+/// What went with it is due again, and what it said or asked is told and asked anew; returns the
+/// files that this touches.
+///
+/// A notice proves nothing. A forged one costs one sending, for what is sent then has another
+/// serial; of a package that the remote has itself taken in it takes back nothing.
+pub fn take_back(knowledge: &mut Knowledge, remote: usize, serial: u64) -> BTreeSet<TreePath> {
+    let mut touched = BTreeSet::new();
+    let Some(correspondence) = knowledge.remotes.get_mut(remote) else { return touched };
+    if serial == 0 || correspondence.seen == serial {
+        return touched;
+    }
+    // Its wants were noted at the very time at which it was: they are made again with the rest.
+    let asked_ms = (correspondence.last_weighty == serial && correspondence.last_weighty_ms != 0)
+        .then_some(correspondence.last_weighty_ms);
+    if let Some(asked_ms) = asked_ms {
+        correspondence.last_weighty_ms = 0;
+        if correspondence.asked_all_ms == asked_ms {
+            correspondence.asked_all_ms = 0;
+        }
+    }
+    // It acknowledged too, as far as anything did: what was sent after it did so again.
+    correspondence.owes |= correspondence.last == serial && correspondence.heard > 0;
+    let rows = knowledge.rows.iter_mut().map(|(path, row)| (path, &mut row.cells));
+    for (path, cells) in rows.chain(knowledge.lacking.iter_mut()) {
+        let Some(cell) = cells.get_mut(remote) else { continue };
+        if cell.sent.is_some_and(|sent| sent.serial == serial) {
+            cell.sent = None;
+            touched.insert(path.clone());
+        }
+        if asked_ms.is_some_and(|asked_ms| cell.asked_ms == asked_ms) {
+            cell.asked_ms = 0;
+            touched.insert(path.clone());
+        }
+    }
+    touched
 }
 
 /// Returns what the package says. Numbers its files from 1 in the order of the rows.

@@ -313,6 +313,55 @@ fn what_changed_since_it_was_shown_is_not_overwritten() {
 }
 
 #[test]
+fn what_came_back_is_believed_as_before() {
+    let plan_for = |knowledge: &Knowledge| {
+        let named = Named::Everybody;
+        let request = Request { now_ms: 1000, resend_after_ms: 0, what: What::Contents, named };
+        plan(knowledge, 0, &request, &|_| false)
+    };
+    let accept = |knowledge: &mut Knowledge, plan: &Outgoing| {
+        let told = orders(&package_orders(Vec::new()).identity, knowledge, plan, &[0, 1]);
+        accepted(knowledge, plan.remote, plan.serial, &told, 1000)
+    };
+    for before in [holds(1), Belief::Absent, Belief::Unknown] {
+        let mut site = Site3::new(3, [before, holds(3)]);
+        let outgoing = plan_for(&site.knowledge).unwrap();
+        accept(&mut site.knowledge, &outgoing);
+        assert_eq!(site.beliefs("f"), [holds(3), holds(3)]);
+        assert_eq!(plan_for(&site.knowledge), None, "on its way");
+        assert!(take_back(&mut site.knowledge, 0, outgoing.serial + 1).is_empty());
+        assert!(take_back(&mut site.knowledge, 1, outgoing.serial).is_empty());
+        assert_eq!(plan_for(&site.knowledge), None, "another's");
+        assert_eq!(take_back(&mut site.knowledge, 0, outgoing.serial), [path("f")].into());
+        assert_eq!(site.beliefs("f"), [before, holds(3)]);
+        let again = plan_for(&site.knowledge).unwrap();
+        accept(&mut site.knowledge, &again);
+        assert!(take_back(&mut site.knowledge, 0, outgoing.serial).is_empty(), "said twice");
+        assert_eq!(plan_for(&site.knowledge), None);
+    }
+    // What the site itself said since stays.
+    let mut site = Site3::new(3, [holds(1), holds(3)]);
+    let outgoing = plan_for(&site.knowledge).unwrap();
+    accept(&mut site.knowledge, &outgoing);
+    site.read(1, vec![tell("f", sum(3), [holds(3), holds(3)])]);
+    assert!(take_back(&mut site.knowledge, 0, outgoing.serial).is_empty());
+    assert_eq!(site.beliefs("f")[0], holds(3));
+    // A deletion is told by what is not listed, and its row is gone: one more package tells it.
+    let mut site = Site3::new(1, [holds(1), Belief::Unknown]);
+    site.file("g", 1, [holds(1), holds(1)]);
+    site.tree.files.remove(&path("f"));
+    see(&mut site.knowledge, &path("f"), Content::Absent);
+    let outgoing = plan_for(&site.knowledge).unwrap();
+    for remote in [0, 1] {
+        accept(&mut site.knowledge, &Outgoing { remote, ..outgoing.clone() });
+    }
+    assert_eq!((site.knowledge.rows.len(), plan_for(&site.knowledge)), (1, None));
+    let serial = site.knowledge.remotes[0].last;
+    take_back(&mut site.knowledge, 0, serial);
+    assert!(plan_for(&site.knowledge).is_some());
+}
+
+#[test]
 fn a_tombstone_lives_until_all_were_told() {
     let mut site = Site3::new(1, [holds(1), holds(1)]);
     site.file("g", 1, [holds(1), holds(1)]);
