@@ -33,7 +33,8 @@
 //! ```
 //!
 //! In: `remsync-deliver` ([`command::deliver`]) streams one mail through [`format::message`] and
-//! puts what is a package into [`edge::queue`]. `remsync process` ([`command::process`]) unpacks an
+//! puts what is a package into [`edge::queue`]; word that a mail of ours did not arrive
+//! ([`format::report`], [`edge::sent`]) goes there too, and takes a sending back. `remsync process` ([`command::process`]) unpacks an
 //! entry beside the tree ([`format::package`] checks every byte of it), finds the project that it
 //! is for ([`rules::learn::route`]), and lets [`rules::visit`] judge row by row with
 //! [`rules::decide`]; its hands are [`edge::tree`]. What can't be settled becomes a question.

@@ -1,4 +1,5 @@
-//! remsync-deliver: one mail on standard input, its packages into the queue.
+//! remsync-deliver: one mail on standard input, its packages into the queue; and what it says of a
+//! mail of ours that did not arrive.
 //!
 //! It never applies, never asks, talks to no network and needs no project. Invariants: standard
 //! input is read to its end whatever happens; nothing is printed when all is well; what it answers
@@ -11,18 +12,24 @@ use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use lexopt::prelude::{Long, Short};
 
 use crate::edge::log::{Log, printable};
 use crate::edge::places::{Places, PlacesError};
-use crate::edge::queue::{Arrival, Incoming, Judgement, Outcome, Queue, QueueError, Spooled};
-use crate::format::message::{self, Envelope, Kind, Part, Parts};
-use crate::model::limits::{SIGNATURE_BYTES_MAX, SIGNATURES_MAX};
+use crate::edge::queue::{
+    Arrival, Incoming, Judgement, NoticeOutcome, Outcome, Queue, QueueError, QueuedNotice, Spooled,
+};
+use crate::edge::sent::{SentError, SentLog, SentMail};
+use crate::format::digest::hex;
+use crate::format::message::{self, Envelope, Kind, Part, Parts, Words};
+use crate::format::report::{About, Limit, Listener, Notice, Report};
+use crate::model::limits::{MAIL_LIMIT_BYTES_MIN, SIGNATURE_BYTES_MAX, SIGNATURES_MAX};
 
 /// Handled: queued, already queued, nothing for us, or refused and kept with its reason.
 pub const EXIT_HANDLED: u8 = 0;
-/// With `--if-package`: the mail holds no package.
+/// With `--if-package`: the mail holds no package, and no notice of a mail of ours.
 pub const EXIT_NO_PACKAGE: u8 = 1;
 /// Any trouble of ours: the mail system keeps the mail and tries again (`EX_TEMPFAIL`).
 pub const EXIT_TROUBLE: u8 = 75;
@@ -31,11 +38,12 @@ const HELP: &str = "\
 Usage: remsync-deliver [OPTIONS]
 
 Reads one mail on standard input and puts the remsync packages in it into the
-queue, where `remsync process` finds them.
+queue, where `remsync process` finds them; likewise word that a mail which was
+sent from here did not arrive.
 
   --queue DIR     the queue (default: $REMSYNC_QUEUE, the settings file, then
                   remsync/queue in the XDG state directory)
-  --if-package    exit with status 1 when the mail holds no package
+  --if-package    exit with status 1 when the mail holds neither
   --passthrough   copy the mail to standard output once the queue has it
   -h, --help      print this
   -V, --version   print the version
@@ -53,6 +61,8 @@ enum DeliverError {
     Places(#[from] PlacesError),
     #[error(transparent)]
     Queue(#[from] QueueError),
+    #[error(transparent)]
+    Sent(#[from] SentError),
     #[error("standard input: {0}")]
     Input(#[source] io::Error),
     #[error("standard output: {0}")]
@@ -165,7 +175,8 @@ fn deliver(options: &Options) -> Result<u8, DeliverError> {
     let done = queue.map_err(DeliverError::from).and_then(|queue| {
         // What crashes left is no reason to refuse a mail.
         let _ = queue.sweep();
-        let delivery = Delivery { queue: &queue, log: &log, places: &places };
+        let sent = SentLog::open(&places.state_dir);
+        let delivery = Delivery { queue: &queue, log: &log, places: &places, sent };
         match options.passthrough {
             true => delivery.pass_through(),
             false => delivery.take_in(&mut io::stdin().lock()),
@@ -186,6 +197,7 @@ struct Delivery<'q> {
     queue: &'q Queue,
     log: &'q Log,
     places: &'q Places,
+    sent: SentLog,
 }
 
 impl Delivery<'_> {
@@ -202,15 +214,23 @@ impl Delivery<'_> {
         Ok(is_ours)
     }
 
-    /// Finds the packages of a mail and queues them; returns whether there were any.
+    /// Finds the packages of a mail, or what it says of one of ours, and queues that; returns
+    /// whether there was any.
     fn take_in(&self, input: &mut impl Read) -> Result<bool, DeliverError> {
         let mut finding = Finding::new(self.queue);
         let envelope = message::read(input, &mut finding).map_err(|error| {
             finding.trouble.take().map_or(DeliverError::Input(error), DeliverError::Queue)
         })?;
-        let (found, signatures) = (finding.found, finding.signatures);
+        let (mut found, signatures) = (finding.found, finding.signatures);
+        let heard = finding.listener.finish();
+        let told = heard.map(|(about, report)| self.tell(&about, report)).transpose()?;
+        let is_noticed = told.as_ref().is_some_and(|told| told.is_ours);
+        if is_noticed {
+            // Written into the letter as text: a package of ours that came back is none.
+            found.clear();
+        }
         let is_ours = !found.is_empty();
-        self.log_mail(&envelope, finding.returned, is_ours);
+        self.log_mail(&envelope, finding.returned, is_ours, told);
         let mut trouble = None;
         // One that finds no place does not keep the others from theirs.
         for spooled in found {
@@ -218,7 +238,45 @@ impl Delivery<'_> {
                 trouble.get_or_insert(error);
             }
         }
-        trouble.map_or(Ok(is_ours), |error| Err(error.into()))
+        trouble.map_or(Ok(is_ours || is_noticed), |error| Err(error.into()))
+    }
+
+    /// Queues what is said of a mail that was sent from here.
+    fn tell(&self, about: &About, report: Report) -> Result<Told, DeliverError> {
+        let ignored = |words: String| Ok(Told { is_ours: false, words: words + ": ignored" });
+        let notice = match report {
+            Report::Notice(notice) => notice,
+            Report::Harmless(what) => return ignored(format!("{what} to {}", names(about))),
+        };
+        let kind = notice.kind.word();
+        let Some(mail) = self.find(about)? else {
+            return ignored(format!("says that {} {kind}: not sent from here", names(about)));
+        };
+        let words = format!("says that <{}> to {} {kind}", mail.message_id, mail.to);
+        let queued = queued(notice, mail);
+        let reason = format!("{} {}", queued.status, queued.reason);
+        let outcome = match self.queue.deliver_notice(&queued)? {
+            NoticeOutcome::Queued => "queued",
+            NoticeOutcome::Already => "was said before",
+            NoticeOutcome::NotKept => "not kept: too many wait",
+        };
+        Ok(Told { is_ours: true, words: format!("{words}: {outcome}: {}", reason.trim()) })
+    }
+
+    /// The mail of ours that is meant.
+    fn find(&self, about: &About) -> Result<Option<SentMail>, SentError> {
+        // A name is one mail's; the same package may have gone in several.
+        for message_id in &about.message_ids {
+            if let Some(mail) = self.sent.find_message_id(message_id)? {
+                return Ok(Some(mail));
+            }
+        }
+        for sha256 in &about.sha256 {
+            if let Some(mail) = self.sent.find_digest(sha256)? {
+                return Ok(Some(mail));
+            }
+        }
+        Ok(None)
     }
 
     fn keep(
@@ -258,18 +316,55 @@ impl Delivery<'_> {
         Ok(())
     }
 
-    fn log_mail(&self, envelope: &Envelope, returned: usize, is_ours: bool) {
+    fn log_mail(&self, envelope: &Envelope, returned: usize, is_ours: bool, told: Option<Told>) {
         let Envelope { from, message_id, bytes, .. } = envelope;
         let mail = format!("mail <{message_id}> from <{from}>, {bytes} bytes");
         if let Some(past) = &envelope.past {
             self.log.line(&format!("{mail}: not read to its end: {past}"));
         }
-        if returned > 0 || !envelope.returned_sha256.is_empty() {
+        if let Some(told) = told {
+            self.log.line(&format!("{mail}: {}", told.words));
+        } else if returned > 0 || !envelope.returned_sha256.is_empty() {
             let digests = envelope.returned_sha256.join(" ");
             self.log.line(&format!("{mail}: returns a mail of ours {digests}: ignored"));
         } else if !is_ours {
             self.log.line(&format!("{mail}: no package"));
         }
+    }
+}
+
+/// What a mail said of a mail of ours, for the log.
+struct Told {
+    /// It is about a mail that was sent from here.
+    is_ours: bool,
+    words: String,
+}
+
+fn names(about: &About) -> String {
+    let digests = about.sha256.iter().map(|digest| hex(digest));
+    let ids = about.message_ids.iter().map(|id| format!("<{id}>"));
+    digests.chain(ids).collect::<Vec<String>>().join(" ")
+}
+
+/// Completes a notice by the mail that it is about. Where that was too large, and it is not said
+/// for what, one byte less is the most that is known to pass.
+fn queued(notice: Notice, mail: SentMail) -> QueuedNotice {
+    let below = mail.size_bytes.saturating_sub(1);
+    let limit_bytes = match notice.limit {
+        Limit::NotSaid => None,
+        Limit::TooLarge => Some(below),
+        Limit::AtMost(bytes) => Some(bytes.min(below)),
+    };
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    QueuedNotice {
+        mail,
+        kind: notice.kind,
+        status: notice.status,
+        reason: notice.reason,
+        recipient: notice.recipient,
+        reported_by: notice.reported_by,
+        limit_bytes: limit_bytes.filter(|bytes| *bytes >= MAIL_LIMIT_BYTES_MIN),
+        received_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
     }
 }
 
@@ -297,6 +392,7 @@ struct Finding<'q> {
     current: Current,
     found: Vec<Spooled>,
     signatures: Vec<Vec<u8>>,
+    listener: Listener,
     /// Packages that came back to us in a bounce.
     returned: usize,
     /// What stopped the reading, where it was the queue.
@@ -317,6 +413,7 @@ impl Finding<'_> {
             current: Current::Nothing,
             found: Vec::new(),
             signatures: Vec::new(),
+            listener: Listener::default(),
             returned: 0,
             trouble: None,
         }
@@ -340,6 +437,10 @@ impl Finding<'_> {
 }
 
 impl Parts for Finding<'_> {
+    fn words(&mut self, words: Words<'_>) {
+        self.listener.hear(words);
+    }
+
     fn begin(&mut self, part: &Part) -> io::Result<()> {
         // Both are sealed alike: here, and only here, a name has to tell which is which.
         let is_sealed_signature = part.kind == Kind::Sealed && part.name.contains(".sig");

@@ -6,6 +6,7 @@
 //! refused/        bytes of what is no sound package, for a while
 //! meta/DIGEST     what is known of an entry, of every state, one KEYWORD TAB value a line
 //! sigs/DIGEST/    its detached signatures
+//! notices/        what came of mails of ours: see `notices`
 //! tally, lock     how much waits; held by `process`
 //! ```
 //!
@@ -16,6 +17,7 @@
 mod adopt;
 mod disk;
 mod judge;
+mod notices;
 mod record;
 mod room;
 
@@ -35,6 +37,7 @@ use self::disk::{
 };
 use self::judge::is_foreign;
 pub use self::judge::{Judgement, judge};
+pub use self::notices::{NoticeOutcome, QueuedNotice};
 use self::record::Record;
 use self::room::Tally;
 use super::lock::{Lock, LockError};

@@ -25,6 +25,7 @@ impl Run<'_> {
         tally: &mut Tally,
         routed: &mut BTreeSet<String>,
     ) -> Result<(), Failure> {
+        self.notices_dry(directory, tally)?;
         let project = State::read(directory)?;
         let mut dry = Dry {
             ground: Ground::open(directory, &project.identity)?,

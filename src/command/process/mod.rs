@@ -1,11 +1,13 @@
 //! `process`: the queue's entries into the tree, and the questions that come of them.
 //!
 //! Here is the run over projects and entries; what comes in and what no project takes is in
-//! `intake`, what only looks is in `dry`, and what is told at the end in `tally`. The order is
-//! always the same: contents on the disk, then what is believed of them, then the entry is let go.
+//! `intake`, word of mails of ours that did not arrive in `notices`, what only looks is in `dry`, and
+//! what is told at the end in `tally`. The order is always the same: contents on the disk, then what
+//! is believed of them, then the entry is let go.
 
 mod dry;
 mod intake;
+mod notices;
 mod tally;
 
 use std::collections::BTreeSet;
@@ -32,6 +34,7 @@ use super::session::{OpenProject, Session};
 use super::words::describe_not_for_us;
 use dry::run_dry_on_file;
 use intake::{choose, directories, hold_strangers, is_for, tell_ended};
+use notices::drop_strangers;
 pub use tally::Tally;
 use tally::{plain_entry, visited_entry};
 
@@ -74,6 +77,7 @@ pub fn run(session: &Session, what: Option<&OsString>) -> Result<Outcome, Failur
             }
         }
     }
+    drop_strangers(session, &queue)?;
     hold_strangers(session, &queue, only.as_deref(), &directories, &routed, &mut tally)?;
     tally.tell(session);
     Ok(tally.outcome)
@@ -118,6 +122,7 @@ impl Run<'_> {
             return self.project_dry(directory, tally, routed);
         }
         let mut open = OpenProject::open(directory)?;
+        self.notices(&mut open, tally)?;
         let mut asked = packages_asked_about(&open);
         for entry in self.entries_for(&open)? {
             routed.insert(entry.id.clone());

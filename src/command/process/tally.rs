@@ -16,6 +16,8 @@ pub struct Tally {
     /// How it ended.
     pub outcome: Outcome,
     pub(super) entries: Vec<Value>,
+    /// Mails of ours of which word came.
+    pub(super) notices: Vec<Value>,
     pub(super) done: usize,
     pub(super) receipts: Receipt,
     pub(super) waiting: usize,
@@ -26,7 +28,7 @@ impl Tally {
     /// Prints the answer: a line, or the JSON document.
     pub fn tell(&self, session: &Session) {
         if session.options.json {
-            answer_json(&json!({ "entries": self.entries }));
+            answer_json(&json!({ "entries": self.entries, "notices": self.notices }));
             return;
         }
         if session.options.quiet {
@@ -46,6 +48,9 @@ impl Tally {
         }
         if parts.is_empty() && self.done > 0 {
             parts.push("nothing to change".into());
+        }
+        if !self.notices.is_empty() {
+            parts.push(counted(self.notices.len(), "notice", "notices"));
         }
         if self.refused > 0 {
             parts.push(format!("{} refused", counted(self.refused, "package", "packages")));
