@@ -42,7 +42,8 @@ fn main() -> ExitCode {
 /// Reads the options; `None` if they asked for a list only.
 fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Storm>, String> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut storm = Storm { seed: 1, seeds: 10_000, sites_max: 7, mutant: None, threads };
+    let mut storm =
+        Storm { seed: 1, seeds: 10_000, sites_max: 7, mutant: None, threads, notices: true };
     let (mut has_seed, mut has_seeds) = (false, false);
     let mut arguments = arguments;
     while let Some(option) = arguments.next() {

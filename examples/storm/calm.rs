@@ -58,7 +58,7 @@ impl World<'_> {
     }
 
     /// Rounds of mail until nobody has anything to say, days later either; how many.
-    fn fall_silent(&mut self, rng: &mut Prng) -> u64 {
+    pub fn fall_silent(&mut self, rng: &mut Prng) -> u64 {
         let (mut rounds, mut silent) = (0, 0);
         while silent < 2 && self.broken.is_none() {
             while !self.air.is_empty() {

@@ -10,6 +10,7 @@ mod acts;
 mod calm;
 mod counts;
 mod mutant;
+mod notice;
 mod prng;
 mod tamper;
 mod truth;
@@ -43,6 +44,8 @@ pub struct Storm {
     pub mutant: Option<Mutant>,
     /// How many threads.
     pub threads: usize,
+    /// Whether word comes of mails that did not arrive.
+    pub notices: bool,
 }
 
 /// What came of it.
@@ -72,10 +75,19 @@ fn run(
         if !left_out.contains(&step) {
             world.say(|world| format!("-- step {step}, hour {}", world.now_ms / world::HOUR_MS));
             world.step(&mut Prng::new(seed, step));
+            if storm.notices {
+                world.hear(&mut Prng::new(!seed, step));
+            }
         }
     }
     if world.broken.is_none() {
+        if storm.notices {
+            world.hear_all(&mut Prng::new(!seed, u64::MAX));
+        }
         world.calm_down(&mut Prng::new(seed, u64::MAX - 2));
+        if storm.notices && world.broken.is_none() {
+            world.forge_in_the_calm(&mut Prng::new(!seed, u64::MAX - 1));
+        }
     }
     (world.counts, world.broken, world.trace.unwrap_or_default())
 }

@@ -32,6 +32,9 @@ mutants! {
     StaleReplaces "stale-replaces" "an ancestor replaces what descends from it"
     WantsUnheard "wants-unheard" "what is asked for is not sent again"
     BackwardsUnseen "backwards-unseen" "nobody is ever told all again"
+    ReturnedIsSeen "returned-is-seen" "word that a mail came back counts as word that it was taken in"
+    ReturnedRewinds "returned-rewinds" "a package that came back counts as never numbered"
+    DeliveredIsWord "delivered-is-word" "a report of delivery counts as the site's own word"
 }
 
 impl Mutant {

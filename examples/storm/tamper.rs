@@ -133,6 +133,43 @@ pub fn after_visit(
     }
 }
 
+/// Word came that package `serial` was returned, and the rules took it back.
+pub fn after_return(mutant: Option<Mutant>, knowledge: &mut Knowledge, remote: usize, serial: u64) {
+    match mutant {
+        Some(Mutant::ReturnedIsSeen) => {
+            let correspondence = &mut knowledge.remotes[remote];
+            correspondence.seen = correspondence.seen.max(serial);
+        }
+        Some(Mutant::ReturnedRewinds) => {
+            knowledge.clock = knowledge.clock.min(serial - 1);
+            let correspondence = &mut knowledge.remotes[remote];
+            correspondence.last = correspondence.last.min(serial - 1);
+            correspondence.issued.retain(|issued| *issued < serial);
+        }
+        _ => {}
+    }
+}
+
+/// Word came that package `serial` was delivered, which says nothing to the rules.
+pub fn after_delivery(
+    mutant: Option<Mutant>,
+    knowledge: &mut Knowledge,
+    remote: usize,
+    serial: u64,
+) {
+    if mutant != Some(Mutant::DeliveredIsWord) {
+        return;
+    }
+    for row in knowledge.rows.values_mut() {
+        let version = row.version;
+        let cell = &mut row.cells[remote];
+        if cell.sent.is_some_and(|s| s.serial == serial && s.version == version.ancestor()) {
+            let serial = cell.word.as_ref().map_or(1, |word| word.serial);
+            cell.word = Some(Word { version, history: History::new(), serial });
+        }
+    }
+}
+
 /// Returns what [`after_answer`] brings back.
 pub fn before_answer(
     mutant: Option<Mutant>,

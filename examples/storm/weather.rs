@@ -87,6 +87,12 @@ pub struct Weather {
     pub late_answer: u32,
     /// What happens, and how often.
     pub steps_drawn: Vec<(Step, u32)>,
+    /// A mail that is lost is told of.
+    pub returned: u32,
+    /// A mail that is not lost is reported as delivered.
+    pub reported: u32,
+    /// After a step, somebody forges word that a mail did not arrive.
+    pub forged: u32,
 }
 
 impl Weather {
@@ -140,7 +146,17 @@ impl Weather {
         let some = |rng: &mut Prng, most: usize| {
             if rng.chance(500) { rng.below(most + 1) as u32 } else { 0 }
         };
+        // A stream of its own: runs without notices are what they were before there were any.
+        let mut rng_of_notices = Prng::new(seed, u64::MAX - 3);
+        let mut notice = |most: usize| {
+            let probability = 1 + rng_of_notices.below(most) as u32;
+            if rng_of_notices.chance(500) { probability } else { 0 }
+        };
+        let (returned, reported, forged) = (notice(1000), notice(500), notice(150));
         Weather {
+            returned,
+            reported,
+            forged,
             sites,
             paths: 1 + rng.below(3),
             steps: rng.between(15, 110),

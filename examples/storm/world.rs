@@ -14,6 +14,7 @@ use remsync::model::{Address, Signature, Site as Named, TreePath, Version};
 
 use super::counts::{Counts, Kind};
 use super::mutant::Mutant;
+use super::notice::Told;
 use super::prng::{Prng, mix};
 use super::truth::{State, Truth};
 use super::weather::{Step, Weather};
@@ -100,6 +101,8 @@ pub struct World<'a> {
     pub packages: Vec<Package>,
     pub air: Vec<Mail>,
     pub late: Vec<Mail>,
+    /// What is told of mails, and not heard yet.
+    pub told: Vec<Told>,
     pub now_ms: u64,
     pub is_calm: bool,
     /// People have had enough: whoever is asked takes what arrived.
@@ -223,6 +226,7 @@ impl<'a> World<'a> {
             packages: Vec::new(),
             air: Vec::new(),
             late: Vec::new(),
+            told: Vec::new(),
             now_ms: 1_000_000 * MINUTE_MS,
             is_calm: false,
             is_agreed: false,
@@ -435,8 +439,10 @@ impl<'a> World<'a> {
         }
         if rng.chance(weather.loss) {
             self.counts.add(Kind::Lost);
+            self.tell(Told::Returned(package));
             return self.say(|_| format!("  p{package} is lost"));
         }
+        self.tell(Told::Delivered(package));
         let copies = if rng.chance(weather.double) {
             self.counts.add(Kind::Doubled);
             2 + rng.below(3)
