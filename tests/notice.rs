@@ -173,6 +173,48 @@ fn a_mail_that_came_back_goes_out_again() {
 }
 
 #[test]
+fn status_says_why_and_the_next_broadcast_waits_a_while() {
+    let (_world, a, b) = about_to_lose();
+    let lost = Lost::on_the_way_to(&b);
+    feed(&a, &lost.unknown_user());
+    a.run(&["process", "--batch"]).done();
+    let shown = String::from_utf8(a.run(&["status"]).output.stdout).unwrap();
+    assert!(shown.contains("550 5.1.1 <b@b.example>: User unknown"), "{shown}");
+    let (document, _) = a.json(&["status"]);
+    let site = &document["sites"][0];
+    assert_eq!((&site["status"], &site["address"]), (&"5.1.1".into(), &"b@b.example".into()));
+    // Whoever is told that a site does not exist need not be told every half an hour.
+    let _ = a.run(&["broadcast"]);
+    assert!(b.mails().is_empty());
+    assert!(broadcast(&a, &b).contains("1 file sent"));
+    assert_eq!(b.receive(), 0);
+    in_step(&a, &b);
+    let (document, _) = a.json(&["status"]);
+    assert!(document["sites"][0]["reason"].is_null(), "{document}");
+}
+
+#[test]
+fn a_limit_that_was_told_is_obeyed() {
+    let (_world, a, b) = about_to_lose();
+    Lost::on_the_way_to(&b);
+    a.write("large", noise(3, 200_000));
+    broadcast(&a, &b);
+    let lost = Lost::on_the_way_to(&b);
+    let told = "552 5.3.4 message size exceeds limit 100000";
+    feed(&a, &lost.report("failed", "5.3.4", told));
+    a.run(&["process", "--batch"]).done();
+    let ran = a.run(&["broadcast", &b.address]);
+    let story = ran.story();
+    assert!(story.contains("large"), "{story}");
+    // What fits goes; what does not is said, and is not tried in vain.
+    let mails = b.mails();
+    assert!(!mails.is_empty(), "{story}");
+    for mail in mails {
+        assert!(fs::metadata(&mail).unwrap().len() <= 100_000, "{story}");
+    }
+}
+
+#[test]
 fn json_names_what_came_back() {
     let (_world, a, b) = about_to_lose();
     let lost = Lost::on_the_way_to(&b);
