@@ -25,6 +25,7 @@ use super::places::{escaped, unescaped};
 use crate::format::digest::hex;
 use crate::format::statement;
 use crate::model::knowledge::Correspondence;
+use crate::model::limits::MAIL_LIMIT_BYTES_MIN;
 use crate::model::project::Format;
 use crate::model::{Address, TreePath};
 
@@ -38,9 +39,6 @@ pub const RETURNED_PAUSE_FIRST_MS: u64 = 4 * HOUR_MS;
 pub const RETURNED_PAUSE_MAX_MS: u64 = 4 * 24 * HOUR_MS;
 /// How long a site's limit is obeyed after it was last named: mail systems are changed.
 pub const LIMIT_KEPT_MS: u64 = 30 * 24 * HOUR_MS;
-/// The least limit that is believed: every server takes 64 KiB (RFC 5321, 4.5.3.1.7), and a forged
-/// one must not stop a site.
-pub const LIMIT_BYTES_MIN: u64 = 64 << 10;
 
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
@@ -470,7 +468,7 @@ impl Outbox {
     fn learn_limit(&self, to: &Address, bytes: u64, now_ms: u64) -> Result<(), OutboxError> {
         self.make()?;
         let mut limits = self.limits()?;
-        limits.insert(to.to_string(), (bytes.max(LIMIT_BYTES_MIN), now_ms));
+        limits.insert(to.to_string(), (bytes.max(MAIL_LIMIT_BYTES_MIN), now_ms));
         let lines = limits.iter().map(|(to, (bytes, at_ms))| format!("{to}\t{bytes}\t{at_ms}\n"));
         self.replace(&self.dir.join(LIMITS), lines.collect::<String>().as_bytes())
     }
@@ -859,8 +857,12 @@ mod tests {
         outbox.returned(&waits.to, 6, "5.3.4", "too big", Some(1), NOW).unwrap();
         assert_eq!(outbox.find(&waits.to).unwrap(), Some(waits.clone()));
         let limit = |now_ms| outbox.limit(&waits.to, now_ms).unwrap();
-        assert_eq!(limit(NOW), Some(LIMIT_BYTES_MIN), "no limit is believed below what all take");
-        assert_eq!(limit(NOW + LIMIT_KEPT_MS - 1), Some(LIMIT_BYTES_MIN));
+        assert_eq!(
+            limit(NOW),
+            Some(MAIL_LIMIT_BYTES_MIN),
+            "no limit is believed below what all take"
+        );
+        assert_eq!(limit(NOW + LIMIT_KEPT_MS - 1), Some(MAIL_LIMIT_BYTES_MIN));
         assert_eq!(limit(NOW + LIMIT_KEPT_MS), None);
         outbox.delayed(&waits.to, 6, "4.0.0", "late", NOW).unwrap();
         assert_eq!(outbox.find(&waits.to).unwrap(), Some(waits));

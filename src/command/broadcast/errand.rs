@@ -13,11 +13,11 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::edge::carrier::{Carrier, Failure as CarrierFailure, FolderCarrier, Lasts};
-use crate::edge::outbox::{LIMIT_BYTES_MIN, LeftOut, Note, NoteState, Unsent, pause_ms};
+use crate::edge::outbox::{LeftOut, Note, NoteState, Unsent, pause_ms};
 use crate::edge::sent::{SentLog, SentMail};
 use crate::format::digest::sha256_of;
 use crate::format::mail::{self, Letter, message_id};
-use crate::model::limits::{PACKAGE_BYTES_MAX, PACKAGE_MEMBERS_MAX};
+use crate::model::limits::{MAIL_LIMIT_BYTES_MIN, PACKAGE_BYTES_MAX, PACKAGE_MEMBERS_MAX};
 use crate::model::orders::{Act, Orders};
 use crate::model::project::{Format, Project};
 use crate::model::version::Content;
@@ -354,7 +354,7 @@ impl Walk<'_, '_> {
         (note.limit_bytes, note.unanswered) = (failure.limit_bytes, 0);
         let mail_bytes = note.package.as_ref().map_or(0, |unsent| unsent.mail_bytes);
         let is_smaller_left =
-            failure.limit_bytes.is_some_and(|limit| limit.max(LIMIT_BYTES_MIN) < mail_bytes);
+            failure.limit_bytes.is_some_and(|limit| limit.max(MAIL_LIMIT_BYTES_MIN) < mail_bytes);
         (note.state, note.next_ms) = match failure.lasts {
             // Smaller mails are something else, and nothing has to be waited for.
             Lasts::Never if is_smaller_left => (NoteState::Waiting, now_ms),
