@@ -999,16 +999,18 @@ fn a_file_that_changes_while_it_is_read_is_not_known() {
     world.write(b"log", &vec![0; 4 << 20]);
     let root = world.root();
     let stop = AtomicBool::new(false);
-    let look = std::thread::scope(|scope| {
+    let is_seen = std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut log = fs::OpenOptions::new().append(true).open(world.at(b"log")).unwrap();
             while !stop.load(Ordering::Relaxed) {
                 log.write_all(b"more\n").unwrap();
             }
         });
-        let look = root.look(&path(b"log"), V2_0);
+        // On a busy machine the writer may rest for as long as one look takes.
+        let mut looks = (0..100).map(|_| root.look(&path(b"log"), V2_0));
+        let is_seen = looks.any(|look| look == Look::NotKnown(Unknown::Changing));
         stop.store(true, Ordering::Relaxed);
-        look
+        is_seen
     });
-    assert_eq!(look, Look::NotKnown(Unknown::Changing));
+    assert!(is_seen);
 }
