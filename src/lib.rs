@@ -134,7 +134,7 @@
 //! | [`edge::lock`] | locks that die with their holder |
 //! | [`edge::queue`] | incoming packages |
 //! | [`edge::sent`] | the log of mails that went out |
-//! | [`edge::carrier`] | maildirs, folders, sendmail |
+//! | [`edge::carrier`] | how mail leaves: SMTP, sendmail, maildirs, folders |
 //! | [`edge::outbox`] | packages that no carrier has accepted |
 //! | [`edge::places`] | this account: settings, queue, register of projects |
 //! | [`edge::log`] | the filter's log |

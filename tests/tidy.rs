@@ -475,7 +475,7 @@ fn check_help(help: &str, options: &str, grammar: &str) -> Complaints {
     }
     let keywords = grammar.lines().filter(|line| line.contains(", Keyword::"));
     let keywords: Vec<String> = keywords.flat_map(|line| between(line, "(\"", "\",")).collect();
-    let full = between(grammar, "FULL_WORDS: &[&str] = &[", "]").concat();
+    let full = between(grammar, "FULL_WORDS: &[&str] =", ";").concat();
     let full = between(&full, "\"", "\"");
     // The draft of 1994 said "local" for what is "here"; it is understood, and not shown.
     for word in keywords.iter().chain(&full).filter(|word| *word != "local") {

@@ -74,6 +74,7 @@ Options, before or after the command:
   -V, --version            the version
 
 Exit status: 0 done; 1 done, and something waits for a person; 2 something failed.
-Environment: REMSYNC_CONFIG, REMSYNC_QUEUE, REMSYNC_TRANSPORT override the settings file.
+Environment: REMSYNC_CONFIG, REMSYNC_QUEUE, REMSYNC_TRANSPORT, REMSYNC_SMTP_PASSWORD override the
+settings file.
 See remsync(1), remsync-deliver(1), remsync(5), remsync-package(5).
 ";

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::edge::carrier::{self, Carrier};
+use crate::edge::carrier::{self, Access, Carrier, PasswordSources, Transport, parse_transport};
 use crate::edge::places::Places;
 use crate::edge::queue::Queue;
 use crate::edge::state::State;
@@ -64,6 +64,7 @@ impl Session {
             places.config_file = file.clone();
         }
         let settings = places.settings()?;
+        hold_private(&places, &settings)?;
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let now_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
         Ok(Session { options, places, settings, now_ms })
@@ -111,18 +112,79 @@ impl Session {
         self.places.queue_dir(self.options.queue.as_deref(), &self.settings)
     }
 
-    /// Returns the carrier that the settings, or `REMSYNC_TRANSPORT`, name.
+    /// Returns how mail leaves: `REMSYNC_TRANSPORT`, the settings, or sendmail.
     ///
     /// # Errors
     /// What they name is no transport.
-    pub fn carrier(&self) -> Result<Box<dyn Carrier>, Failure> {
-        Ok(carrier::open(&carrier::parse_transport(self.transport())?))
+    pub fn transport(&self) -> Result<Transport, Failure> {
+        let named = self.places.transport_override.as_ref().or(self.settings.transport.as_ref());
+        Ok(parse_transport(named.map_or("sendmail", |text| text.expose()))?)
     }
 
-    /// Returns the transport as it is written; there may be a secret in it.
-    pub fn transport(&self) -> &str {
-        let named = self.places.transport_override.as_ref().or(self.settings.transport.as_ref());
-        named.map_or("sendmail", String::as_str)
+    /// Returns what stands for the way that mail leaves: where, how and as whom, and nothing secret.
+    pub fn transport_name(&self) -> String {
+        let Ok(transport) = self.transport() else { return String::new() };
+        format!("{transport:?} {:?}", self.user(&transport))
+    }
+
+    /// Returns where the password for `transport` may be.
+    pub fn password_sources(&self, transport: &Transport) -> PasswordSources {
+        let url = match transport {
+            Transport::Smtp(server) => server.password.clone(),
+            Transport::Maildir(_) | Transport::Sendmail(_) => None,
+        };
+        PasswordSources {
+            variable: self.places.smtp_password.clone(),
+            url,
+            file: self.settings.password_file.clone(),
+            command: self.settings.password_command.clone(),
+        }
+    }
+
+    /// Returns the user that `transport` is told, if it is told any.
+    pub fn user<'a>(&'a self, transport: &'a Transport) -> Option<&'a str> {
+        match transport {
+            Transport::Smtp(server) => server.user.as_deref().or(self.settings.user.as_deref()),
+            Transport::Maildir(_) | Transport::Sendmail(_) => None,
+        }
+    }
+
+    /// Returns what the server of `transport` asks for.
+    ///
+    /// # Errors
+    /// A user without a password, a password without a user, one that cannot be had.
+    pub fn access(&self, transport: &Transport) -> Result<Access, Failure> {
+        let Transport::Smtp(server) = transport else { return Ok(Access::default()) };
+        let sources = self.password_sources(transport);
+        let login = match (self.user(transport), sources.place()) {
+            (None, None) => None,
+            (None, Some(place)) => {
+                let what = format!("{transport}: a password ({place}), and no user");
+                return Err(Failure::new(what).hinted("set \"user\" under [mail]"));
+            }
+            (Some(user), _) => {
+                let password = sources
+                    .password()
+                    .map_err(|fault| Failure::new(&fault).hinted(fault.hint()))?
+                    .ok_or_else(|| {
+                        Failure::new(format!("{}: no password for {user}", server.place())).hinted(
+                            "set \"password_file\" or \"password_command\" under [mail], or \
+                             REMSYNC_SMTP_PASSWORD",
+                        )
+                    })?;
+                Some((user.to_owned(), password))
+            }
+        };
+        Ok(Access { login, ca_file: self.settings.ca_file.clone() })
+    }
+
+    /// Returns the carrier that the settings, or `REMSYNC_TRANSPORT`, name.
+    ///
+    /// # Errors
+    /// What they name is no transport, or its password cannot be had.
+    pub fn carrier(&self) -> Result<Box<dyn Carrier>, Failure> {
+        let transport = self.transport()?;
+        Ok(carrier::open(&transport, self.access(&transport)?))
     }
 
     /// Returns what deletions that are sure do.
@@ -137,6 +199,21 @@ impl Session {
     pub fn resend_after_ms(&self) -> u64 {
         self.settings.resend_after_seconds.map_or(RESEND_AFTER_MS, |s| s.saturating_mul(1000))
     }
+}
+
+/// Refuses settings with a password that others can read.
+fn hold_private(places: &Places, settings: &Settings) -> Result<(), Failure> {
+    let named = settings.transport.as_ref().map(|text| parse_transport(text.expose()));
+    let has_password =
+        matches!(named, Some(Ok(Transport::Smtp(server))) if server.password.is_some());
+    if !has_password || !places.settings_are_shared() {
+        return Ok(());
+    }
+    let file = places.config_file.display();
+    let what = format!("{file}: others may read this file, and a password is in it");
+    Err(Failure::new(what).hinted(format!(
+        "chmod 600 {file}; or keep the password elsewhere: password_file, remsync(5)"
+    )))
 }
 
 impl OpenProject {

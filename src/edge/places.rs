@@ -1,17 +1,17 @@
 //! Where things lie for this account: settings, state, queue, and the register of its projects.
 //!
-//! It reads `REMSYNC_CONFIG`, `REMSYNC_QUEUE`, `REMSYNC_TRANSPORT`, `HOME` and `XDG_*`, and no
-//! other variable; mail systems set few of them, so the account's home is looked up where `HOME`
+//! It reads `REMSYNC_CONFIG`, `REMSYNC_QUEUE`, `REMSYNC_TRANSPORT`, `REMSYNC_SMTP_PASSWORD`, `HOME`
+//! and `XDG_*`, and no other variable; mail systems set few of them, so the account's home is looked up where `HOME`
 //! is missing.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::format::settings::{self, Settings, SettingsFault};
+use crate::format::settings::{self, Secret, Settings, SettingsFault};
 
 /// Bytes of a settings file; a longer one is none.
 const SETTINGS_BYTES_MAX: u64 = 1 << 20;
@@ -47,7 +47,9 @@ pub struct Places {
     /// `REMSYNC_QUEUE`.
     pub queue_override: Option<PathBuf>,
     /// `REMSYNC_TRANSPORT`.
-    pub transport_override: Option<String>,
+    pub transport_override: Option<Secret>,
+    /// `REMSYNC_SMTP_PASSWORD`.
+    pub smtp_password: Option<Secret>,
     /// The account's home, where it has one.
     pub home: Option<PathBuf>,
 }
@@ -85,8 +87,8 @@ impl Places {
             config_file,
             state_dir: state_home.ok_or(PlacesError::NoHome)?.join("remsync"),
             queue_override,
-            transport_override: set("REMSYNC_TRANSPORT")
-                .map(|value| value.to_string_lossy().into_owned()),
+            transport_override: set("REMSYNC_TRANSPORT").map(secret),
+            smtp_password: set("REMSYNC_SMTP_PASSWORD").map(secret),
             home,
         })
     }
@@ -113,10 +115,17 @@ impl Places {
             &mut settings.ssh_config,
             &mut settings.allowed_signers,
             &mut settings.sign_key,
+            &mut settings.password_file,
+            &mut settings.ca_file,
         ] {
             *path = path.take().map(|path| self.expanded(path));
         }
         Ok(settings)
+    }
+
+    /// Whether the settings file is there and others than its owner may read it.
+    pub fn settings_are_shared(&self) -> bool {
+        fs::metadata(&self.config_file).is_ok_and(|meta| meta.mode() & 0o077 != 0)
     }
 
     /// Returns the queue's directory: the option, the variable, the setting, the default.
@@ -221,6 +230,10 @@ impl Places {
             _ => path,
         }
     }
+}
+
+fn secret(value: OsString) -> Secret {
+    Secret::from(value.to_string_lossy().into_owned())
 }
 
 fn is_absent(error: &io::Error) -> bool {

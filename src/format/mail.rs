@@ -3,11 +3,11 @@
 //! It sends nothing; a carrier does. Invariant: every line ends in CRLF and has at most 998 bytes,
 //! no header can be begun from inside a value, and memory does not grow with the package.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 
 use jiff::Zoned;
 
-use super::counted::Counted;
 use super::digest::hex;
 use crate::model::Address;
 
@@ -19,6 +19,8 @@ const CHUNK_BYTES: usize = LINE_BYTES * 512;
 const FOLD_COLUMNS: usize = 76;
 /// Bytes in one encoded word: base64 of them, `=?utf-8?B?` and `?=` stay under 75, RFC 2047.
 const WORD_BYTES: usize = 45;
+/// Bytes of a header's line without its CRLF, RFC 5322 section 2.1.1.
+const HEADER_LINE_BYTES_MAX: usize = 998;
 /// The package's name in a mail.
 const PACKAGE_NAME: &str = "remsync.tar.gz";
 
@@ -45,6 +47,20 @@ pub struct Letter {
     pub sha256: [u8; 32],
     /// Whether no person asked for it: then automatic answers are asked not to come.
     pub unattended: bool,
+    /// Message-ID of the mail that this one answers, with or without angle brackets; one that no
+    /// header can hold is left out.
+    pub in_reply_to: Option<String>,
+}
+
+/// A message, piece by piece; ends after the first error.
+pub struct Pieces<'a> {
+    left: VecDeque<Piece<'a>>,
+}
+
+/// What is still to be written.
+enum Piece<'a> {
+    Text(Vec<u8>),
+    Base64(Box<dyn Read + 'a>),
 }
 
 /// Returns the name of the mail with this package: the same for every attempt at sending it, so
@@ -62,34 +78,48 @@ pub fn subject(letter: &Letter) -> String {
     format!("[remsync] {}: {}", letter.title, count(letter.files))
 }
 
-/// Writes the message and returns its length in bytes. `signature` becomes a second attachment.
+/// Returns the message, to be taken piece by piece. `signature` becomes a second attachment.
 ///
 /// # Errors
-/// What `package` or `out` answers; `InvalidInput` for an address or a message id that no header
-/// can hold.
+/// `InvalidInput` for an address or a message id that no header can hold.
+pub fn pieces<'a>(
+    letter: &Letter,
+    package: impl Read + 'a,
+    signature: Option<&'a [u8]>,
+) -> io::Result<Pieces<'a>> {
+    let boundary = boundary(letter);
+    let mut head = Vec::new();
+    push_headers(letter, &boundary, &mut head)?;
+    push_text_part(letter, &boundary, &mut head);
+    push_part_header(&boundary, "application/gzip", PACKAGE_NAME, &mut head);
+    let mut left = VecDeque::from([Piece::Text(head), Piece::Base64(Box::new(package))]);
+    if let Some(signature) = signature {
+        let mut head = Vec::new();
+        let name = format!("{PACKAGE_NAME}.sig");
+        push_part_header(&boundary, "application/octet-stream", &name, &mut head);
+        left.extend([Piece::Text(head), Piece::Base64(Box::new(signature))]);
+    }
+    left.push_back(Piece::Text(format!("--{boundary}--\r\n").into_bytes()));
+    Ok(Pieces { left })
+}
+
+/// Writes the message and returns its length in bytes.
+///
+/// # Errors
+/// What `package` or `out` answers; `InvalidInput` as for [`pieces`].
 pub fn write(
     letter: &Letter,
     package: &mut dyn Read,
     signature: Option<&[u8]>,
     out: &mut dyn Write,
 ) -> io::Result<u64> {
-    let mut out = Counted::new(out);
-    let boundary = boundary(letter);
-    let mut head = Vec::new();
-    push_headers(letter, &boundary, &mut head)?;
-    push_text_part(letter, &boundary, &mut head);
-    push_part_header(&boundary, "application/gzip", PACKAGE_NAME, &mut head);
-    out.write_all(&head)?;
-    write_base64(package, &mut out)?;
-    if let Some(mut signature) = signature {
-        let mut head = Vec::new();
-        let name = format!("{PACKAGE_NAME}.sig");
-        push_part_header(&boundary, "application/octet-stream", &name, &mut head);
-        out.write_all(&head)?;
-        write_base64(&mut signature, &mut out)?;
+    let mut bytes = 0;
+    for piece in pieces(letter, package, signature)? {
+        let piece = piece?;
+        out.write_all(&piece)?;
+        bytes += piece.len() as u64;
     }
-    out.write_all(format!("--{boundary}--\r\n").as_bytes())?;
-    Ok(out.bytes)
+    Ok(bytes)
 }
 
 /// Returns the length of the message with a package of `package_bytes`, without reading it.
@@ -106,6 +136,39 @@ pub fn size_bytes(
     Ok(frame + package_bytes.div_ceil(3) * 4 + lines * 2)
 }
 
+impl Iterator for Pieces<'_> {
+    type Item = io::Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<io::Result<Vec<u8>>> {
+        loop {
+            match self.left.pop_front()? {
+                Piece::Text(text) => return Some(Ok(text)),
+                Piece::Base64(mut from) => match base64_chunk(&mut from) {
+                    Ok(text) if text.is_empty() => {}
+                    Ok(text) => {
+                        self.left.push_front(Piece::Base64(from));
+                        return Some(Ok(text));
+                    }
+                    Err(error) => {
+                        self.left.clear();
+                        return Some(Err(error));
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// Returns the address as an envelope and a command line hold it: `mailbox` without its brackets.
+///
+/// # Errors
+/// `InvalidInput` where it cannot be written.
+pub fn envelope_address(address: &Address) -> io::Result<String> {
+    let mailbox = mailbox(address)?;
+    let inside = mailbox.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+    Ok(inside.unwrap_or(&mailbox).to_owned())
+}
+
 fn push_headers(letter: &Letter, boundary: &str, out: &mut Vec<u8>) -> io::Result<()> {
     let date = jiff::fmt::rfc2822::to_string(&letter.date).map_err(|_| {
         io::Error::new(io::ErrorKind::InvalidInput, "a date that no header can hold")
@@ -115,8 +178,14 @@ fn push_headers(letter: &Letter, boundary: &str, out: &mut Vec<u8>) -> io::Resul
     push_exact("To", &mailbox(&letter.to)?, out)?;
     push_text("Subject", &subject(letter), out);
     push_exact("Message-ID", &letter.message_id, out)?;
+    if let Some(id) = letter.in_reply_to.as_deref().and_then(bracketed) {
+        push_exact("In-Reply-To", &id, out)?;
+        push_exact("References", &id, out)?;
+    }
     if letter.unattended {
+        // RFC 3834 section 5; the second is what Exchange obeys (MS-OXCMAIL 2.2.3.2.14).
         push_exact("Auto-Submitted", "auto-generated", out)?;
+        push_exact("X-Auto-Response-Suppress", "All", out)?;
     }
     push_exact("X-Remsync-Version", env!("CARGO_PKG_VERSION"), out)?;
     push_text("X-Remsync-Title", &letter.title, out);
@@ -134,12 +203,22 @@ fn push_headers(letter: &Letter, boundary: &str, out: &mut Vec<u8>) -> io::Resul
 
 /// Writes a header whose value is a line as it stands.
 fn push_exact(name: &str, value: &str, out: &mut Vec<u8>) -> io::Result<()> {
-    if value.chars().any(char::is_control) || name.len() + 2 + value.len() > 998 {
+    let is_long = name.len() + 2 + value.len() > HEADER_LINE_BYTES_MAX;
+    if value.chars().any(char::is_control) || is_long {
         let why = format!("a value that the header {name} cannot hold");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     }
     out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
     Ok(())
+}
+
+/// Returns a stranger's message id as a header holds it; nothing where it cannot be one.
+fn bracketed(id: &str) -> Option<String> {
+    let inside = id.trim().trim_start_matches('<').trim_end_matches('>');
+    let is_one = !inside.is_empty()
+        && inside.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>'))
+        && inside.len() < HEADER_LINE_BYTES_MAX - 20;
+    is_one.then(|| format!("<{inside}>"))
 }
 
 /// Writes a header of free text: folded between words, and in encoded words where it could not be
@@ -185,11 +264,7 @@ fn encoded_words(value: &str) -> Vec<String> {
             word.push(c);
         }
     }
-    let encode = |word: String| {
-        let mut text = Vec::new();
-        push_base64(word.as_bytes(), &mut text);
-        format!("=?utf-8?B?{}?=", String::from_utf8_lossy(&text))
-    };
+    let encode = |word: String| format!("=?utf-8?B?{}?=", base64(word.as_bytes()));
     words.into_iter().map(encode).collect()
 }
 
@@ -291,12 +366,17 @@ fn explanation(letter: &Letter) -> String {
          \n\
          \x20   remsync process {PACKAGE_NAME}\n\
          \n\
-         Without it: the attachment is an ordinary archive.\n\
+         Without it: the attachment is an ordinary archive. These show that it is\n\
+         whole, what is in it, and take it out:\n\
          \n\
-         \x20   tar -xzf {PACKAGE_NAME}\n\
+         \x20   sha256sum {PACKAGE_NAME}\n\
+         \x20   tar tzf {PACKAGE_NAME}\n\
+         \x20   tar xzf {PACKAGE_NAME}\n\
          \n\
-         makes the folder .remsync-work; in it, the text \"orders\" says which of the\n\
-         numbered files belongs where.\n",
+         The last makes the folder .remsync-work. In it, the text \"orders\" says which\n\
+         of the numbered files belongs where: a line \"update\" begins with the name\n\
+         and ends with the number.\n\
+         Your mail program may save the attachment under a name with a dot before it.\n",
         title = crate::model::path::escaped(title.as_bytes()),
         files = count(*files),
         sha256 = hex(&letter.sha256),
@@ -347,21 +427,23 @@ fn push_part_header(boundary: &str, media_type: &str, name: &str, out: &mut Vec<
     );
 }
 
-fn write_base64(from: &mut dyn Read, out: &mut dyn Write) -> io::Result<()> {
+/// Encodes the next bytes; none where `from` has ended. Only the last chunk may end in half a line.
+fn base64_chunk(from: &mut dyn Read) -> io::Result<Vec<u8>> {
     let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+    from.take(CHUNK_BYTES as u64).read_to_end(&mut chunk)?;
     let mut text = Vec::with_capacity(CHUNK_BYTES * 3 / 2);
-    loop {
-        chunk.clear();
-        text.clear();
-        if Read::take(&mut *from, CHUNK_BYTES as u64).read_to_end(&mut chunk)? == 0 {
-            return Ok(());
-        }
-        for line in chunk.chunks(LINE_BYTES) {
-            push_base64(line, &mut text);
-            text.extend_from_slice(b"\r\n");
-        }
-        out.write_all(&text)?;
+    for line in chunk.chunks(LINE_BYTES) {
+        push_base64(line, &mut text);
+        text.extend_from_slice(b"\r\n");
     }
+    Ok(text)
+}
+
+/// Returns base64 of `bytes`, one line without its end.
+pub fn base64(bytes: &[u8]) -> String {
+    let mut text = Vec::new();
+    push_base64(bytes, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// RFC 4648 section 4.
@@ -412,6 +494,7 @@ mod tests {
             date: "2026-11-22T10:00:00+01:00[+01:00]".parse().unwrap(),
             sha256,
             unattended: false,
+            in_reply_to: None,
         }
     }
 
@@ -442,10 +525,47 @@ mod tests {
             let inside = text.contains(&format!("\r\n{line}\r\n"));
             assert!(inside || text.starts_with(&format!("{line}\r\n")), "{line}\n{text}");
         }
-        assert!(!text.contains("Auto-Submitted"));
+        for header in ["Auto-Submitted", "X-Auto-Response-Suppress", "In-Reply-To", "References"] {
+            assert!(!text.contains(header), "{header}");
+        }
         let unattended = Letter { unattended: true, ..letter("notes", b"PK") };
         let text = written(&unattended, b"PK", None);
         assert!(text.contains("\r\nAuto-Submitted: auto-generated\r\n"));
+        assert!(text.contains("\r\nX-Auto-Response-Suppress: All\r\n"));
+    }
+
+    #[test]
+    fn an_answer_names_what_it_answers() {
+        for (id, header) in [
+            ("x.1@shore.example", Some("<x.1@shore.example>")),
+            ("<x.1@shore.example>", Some("<x.1@shore.example>")),
+            ("x@y\r\nBcc: a@b", None),
+            ("x@y> <z@y", None),
+            ("a b@y", None),
+            ("\u{e9}@y", None),
+            ("<>", None),
+            (&"x".repeat(978), None),
+        ] {
+            let answer = Letter { in_reply_to: Some(id.into()), ..letter("notes", b"PK") };
+            let text = written(&answer, b"PK", None);
+            let expected =
+                header.map(|id| format!("\r\nIn-Reply-To: {id}\r\nReferences: {id}\r\n"));
+            let is_there = expected.as_ref().is_some_and(|lines| text.contains(lines));
+            assert_eq!(is_there, header.is_some(), "{id:?}");
+            assert_eq!(text.contains("In-Reply-To"), header.is_some(), "{id:?}");
+        }
+        let long = Letter { in_reply_to: Some("x".repeat(977)), ..letter("notes", b"PK") };
+        assert!(written(&long, b"PK", None).contains("\r\nReferences: <x"));
+    }
+
+    #[test]
+    fn a_stranger_is_told_how_to_open_it() {
+        let text = written(&letter("notes", b"PK"), b"PK", None);
+        for line in ["    sha256sum remsync.tar.gz", "    tar tzf remsync.tar.gz"] {
+            assert!(text.contains(&format!("\r\n{line}\r\n")), "{line}\n{text}");
+        }
+        let digest = hex(&letter("notes", b"PK").sha256);
+        assert!(text.contains(&format!("\r\nSHA-256:  {digest}\r\n")), "{text}");
     }
 
     #[test]
@@ -531,9 +651,7 @@ mod tests {
             ("fooba", "Zm9vYmE="),
             ("foobar", "Zm9vYmFy"),
         ] {
-            let mut out = Vec::new();
-            push_base64(bytes.as_bytes(), &mut out);
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
+            assert_eq!(base64(bytes.as_bytes()), expected);
         }
     }
 }

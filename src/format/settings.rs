@@ -3,9 +3,15 @@
 //! It reads no environment and no disk; a key that nobody knows is an error, for a misspelt
 //! `unsigned` must not pass for a decision.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+
+/// A text that may hold a password: it is never shown.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
 
 /// What to do with a package that no trusted key signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -33,9 +39,18 @@ pub enum Deletions {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// `[mail] transport`: `sendmail`, `sendmail:PATH`, `smtp://…`, `smtps://…`, `maildir:DIR`.
-    pub transport: Option<String>,
+    pub transport: Option<Secret>,
     /// `[mail] from`: the author of our mails.
     pub from: Option<String>,
+    /// `[mail] user`: the user for AUTH, where the transport names none.
+    pub user: Option<String>,
+    /// `[mail] password_file`: its first line is the password for AUTH.
+    pub password_file: Option<PathBuf>,
+    /// `[mail] password_command`: a program and its arguments; the first line that it prints is
+    /// the password for AUTH.
+    pub password_command: Option<Vec<String>>,
+    /// `[mail] ca_file`: certificates that are trusted beside those of the system, PEM.
+    pub ca_file: Option<PathBuf>,
     /// `[mail] size_max_bytes`: the largest mail that our carrier takes, encoded.
     pub size_max_bytes: Option<u64>,
     /// `[queue] dir`.
@@ -55,6 +70,25 @@ pub struct Settings {
     pub sign_key: Option<PathBuf>,
     /// `[policy] deletions`; not set is [`Deletions::Ask`].
     pub deletions: Option<Deletions>,
+}
+
+impl Secret {
+    /// Returns the text, for whoever needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: Into<String>> From<T> for Secret {
+    fn from(text: T) -> Secret {
+        Secret(text.into())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 /// Why a settings file cannot be used.
@@ -78,7 +112,7 @@ pub fn parse(text: &str, file: &str) -> Result<Settings, SettingsFault> {
     let fault = |at: Option<usize>, what: &str| SettingsFault {
         file: file.to_owned(),
         line: line_of(text, at.unwrap_or(0)),
-        what: what.trim().replace('\n', "; "),
+        what: without_value(what.trim()).replace('\n', "; "),
     };
     let raw: Raw = toml::from_str(text)
         .map_err(|error| fault(error.span().map(|span| span.start), error.message()))?;
@@ -89,9 +123,22 @@ pub fn parse(text: &str, file: &str) -> Result<Settings, SettingsFault> {
     };
     once("resend_after", raw.resend_after.is_some() && mail.resend_after.is_some())?;
     once("ask_above_bytes", raw.ask_above_bytes.is_some() && mail.ask_above_bytes.is_some())?;
+    let both = mail.password_file.is_some() && mail.password_command.is_some();
+    if both {
+        let at = text.find("password_command");
+        return Err(fault(at, "password_file and password_command: one of them is enough"));
+    }
+    let password_command = mail.password_command.map(Words::into_words);
+    if password_command.as_ref().is_some_and(Vec::is_empty) {
+        return Err(fault(text.find("password_command"), "password_command names no program"));
+    }
     Ok(Settings {
         transport: mail.transport,
         from: mail.from,
+        user: mail.user,
+        password_file: mail.password_file,
+        password_command,
+        ca_file: mail.ca_file,
         size_max_bytes: mail.size_max_bytes,
         queue_dir: queue.dir,
         resend_after_seconds: raw.resend_after.or(mail.resend_after).map(|span| span.seconds),
@@ -119,8 +166,12 @@ struct Raw {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawMail {
-    transport: Option<String>,
+    transport: Option<Secret>,
     from: Option<String>,
+    user: Option<String>,
+    password_file: Option<PathBuf>,
+    password_command: Option<Words>,
+    ca_file: Option<PathBuf>,
     size_max_bytes: Option<u64>,
     resend_after: Option<Span>,
     ask_above_bytes: Option<u64>,
@@ -150,6 +201,23 @@ struct RawTrust {
 #[serde(deny_unknown_fields, default)]
 struct RawPolicy {
     deletions: Option<Deletions>,
+}
+
+/// A program and its arguments: an array, or a text that is split at white space and not otherwise.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a program is text, or an array of it and its arguments")]
+enum Words {
+    Text(String),
+    Array(Vec<String>),
+}
+
+impl Words {
+    fn into_words(self) -> Vec<String> {
+        match self {
+            Words::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
+            Words::Array(words) => words,
+        }
+    }
 }
 
 /// A length of time: seconds, or a number with `s`, `m`, `h`, `d` or `w`.
@@ -194,6 +262,17 @@ fn span_seconds(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(unit_seconds)
 }
 
+/// Takes a value that stands under the wrong key out of what is said of it: it may be a password.
+fn without_value(what: &str) -> String {
+    match (what.find("string \""), what.rfind("\", expected")) {
+        (Some(begin), Some(end)) if begin < end => {
+            let (before, after) = (what.get(..begin + 6), what.get(end + 1..));
+            format!("{}{}", before.unwrap_or_default(), after.unwrap_or_default())
+        }
+        _ => what.to_owned(),
+    }
+}
+
 fn line_of(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|b| *b == b'\n').count() + 1
 }
@@ -209,6 +288,9 @@ resend_after = "3d"
 [mail]
 transport = "sendmail"
 from = "a@x"
+user = "ana"
+password_command = "pass show  mail"
+ca_file = "/ca.pem"
 size_max_bytes = 10_000_000
 ask_above_bytes = 7
 [queue]
@@ -226,6 +308,10 @@ deletions = "apply"
         let expected = Settings {
             transport: Some("sendmail".into()),
             from: Some("a@x".into()),
+            user: Some("ana".into()),
+            password_file: None,
+            password_command: Some(vec!["pass".into(), "show".into(), "mail".into()]),
+            ca_file: Some("/ca.pem".into()),
             size_max_bytes: Some(10_000_000),
             queue_dir: Some("/q".into()),
             resend_after_seconds: Some(3 * 86_400),
@@ -277,12 +363,42 @@ deletions = "apply"
             ("[mail]\nsize_max_bytes = \"x\"", 2, "u64"),
             ("resend_after = 1\n[mail]\nresend_after = 2", 3, "twice"),
             ("[mail]\nresend_after = \"x\"", 2, "length of time"),
+            ("[mail]\npassword = \"hunter2\"", 2, "password_file"),
+            (
+                "[mail]\nsize_max_bytes = \"smtp://u:hunter2@h\"",
+                2,
+                "invalid type: string, expected",
+            ),
+            ("[mail]\npassword_file = \"/x\"\npassword_command = \"y\"", 3, "one of them"),
+            ("[mail]\npassword_command = \" \"", 2, "no program"),
+            ("[mail]\npassword_command = []", 2, "no program"),
+            ("[mail]\npassword_command = 1", 2, "array"),
         ] {
             let fault = parse(text, "c.toml").unwrap_err();
             assert_eq!(fault.line, line, "{text}: {fault}");
             assert!(fault.to_string().starts_with("c.toml:"), "{fault}");
             assert!(fault.what.contains(word), "{text}: {fault}");
             assert!(!fault.to_string().contains('\n'), "{fault}");
+            assert!(!format!("{fault} {fault:?}").contains("hunter"), "{fault}");
         }
+    }
+
+    #[test]
+    fn a_program_s_arguments_are_words_or_an_array() {
+        for (text, words) in [
+            ("\"/a/b\"", vec!["/a/b"]),
+            ("[\"sh\", \"-c\", \"a | b\"]", vec!["sh", "-c", "a | b"]),
+            ("\"a 'b c'\"", vec!["a", "'b", "c'"]),
+        ] {
+            let settings = parse(&format!("[mail]\npassword_command = {text}"), "f").unwrap();
+            assert_eq!(settings.password_command.unwrap(), words, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let settings = parse("[mail]\ntransport = \"smtp://u:hunter2@h\"", "f").unwrap();
+        assert!(!format!("{settings:?} {settings:#?}").contains("hunter"), "{settings:?}");
+        assert_eq!(settings.transport.unwrap().expose(), "smtp://u:hunter2@h");
     }
 }

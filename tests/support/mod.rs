@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a test fails so")]
 
 pub mod archive;
+pub mod smtp;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

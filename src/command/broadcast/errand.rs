@@ -363,6 +363,9 @@ impl Walk<'_, '_> {
         };
         self.view.outbox.put(note, None)?;
         report.keep(note);
+        let hints = [failure.hint.as_str(), &report.hint];
+        report.hint =
+            hints.into_iter().filter(|hint| !hint.is_empty()).collect::<Vec<_>>().join("; ");
         report.is_told = self.before.as_ref().is_some_and(|before| before.is_same_reason(note));
         Ok(())
     }
@@ -650,6 +653,7 @@ impl Walk<'_, '_> {
             message_id,
             sha256: unsent.sha256,
             unattended: !session.may_ask(),
+            in_reply_to: None,
             from,
         })
     }

@@ -58,7 +58,7 @@ pub fn run(session: &Session, sites: &[String]) -> Result<Outcome, Failure> {
         what: if session.options.inventory { What::Inventory } else { What::Contents },
         named,
     };
-    let carrier = mark_of_carrier(session.transport());
+    let carrier = mark_of_carrier(&session.transport_name());
     let view = View { session, survey: &survey, outbox: &outbox, request, carrier };
     let mut reports = Vec::new();
     let mut errands = Vec::new();
