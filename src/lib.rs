@@ -155,6 +155,7 @@
 //! | [`command::resolve`] | `pending`, `resolve` |
 //! | [`command::queue`], [`command::outbox`] | `queue` |
 //! | [`command::edit`] | `list`, `create`, `delete` |
+//! | [`command::find_mailer`] | `find-mailer` |
 //! | [`command::demo`] | `demo` |
 //! | [`command::deliver`] | the filter |
 //! | [`command::survey`] | looks at the whole tree |

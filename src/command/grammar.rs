@@ -33,6 +33,8 @@ pub enum Command {
     Create(Kind, Vec<OsString>),
     /// `delete TYPE VALUE`.
     Delete(Kind, OsString),
+    /// `find-mailer [ADDRESS]`.
+    FindMailer(Option<String>),
     /// `demo`.
     Demo,
     /// `?`.
@@ -71,7 +73,7 @@ pub enum Kind {
 
 /// The full words of the commands that have no abbreviation, with what they do, for the help.
 pub const FULL_WORDS: &[&str] =
-    &["init", "accept", "status", "pending", "resolve", "queue", "demo"];
+    &["init", "accept", "status", "pending", "resolve", "queue", "find-mailer", "demo"];
 
 /// Reads one command; `None` if there are no words.
 ///
@@ -88,6 +90,11 @@ pub fn parse(words: &[OsString]) -> Result<Option<Command>, Failure> {
         Some("accept") => parse_accept(rest)?,
         Some("resolve") => parse_resolve(rest)?,
         Some("queue") => parse_queue(rest)?,
+        Some("find-mailer") => match texts(rest)?.as_slice() {
+            [] => Command::FindMailer(None),
+            [address] => Command::FindMailer(Some(address.clone())),
+            _ => return Err(Failure::new("find-mailer takes one address")),
+        },
         _ => parse_classic(words)?,
     };
     Ok(Some(command))
@@ -312,6 +319,9 @@ mod tests {
             ("queue drop 1", Some(Command::Queue(QueueVerb::Drop("1".into())))),
             ("queue drop", None),
             ("accept 1", None),
+            ("find-mailer", Some(Command::FindMailer(None))),
+            ("find-mailer a@x", Some(Command::FindMailer(Some("a@x".into())))),
+            ("find-mailer a@x b@x", None),
         ];
         for (line, command) in table {
             assert_eq!(read(line), command, "{line}");

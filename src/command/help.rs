@@ -19,6 +19,7 @@ usage: remsync [OPTIONS] [COMMAND …]
   accept ID DIR          make the tree that a first package proposes
   list [TYPE]            here, remote, scan, ignore, files
   create TYPE VALUE, delete TYPE VALUE                remote, scan, ignore
+  find-mailer            whether mail leaves here, and comes in
   demo                   three sites in a temporary folder
 
   -C DIR   -n dry run   -i inventory   --batch   --json   --help for all
@@ -48,6 +49,8 @@ Commands (the manual's keywords may be shortened to their first letter: b, p, l 
   create TYPE VALUE        a new remote (ADDRESS DIR), scan (shell wildcards) or ignore
                            (Perl expression on the whole path; a leading ! inverts)
   delete TYPE VALUE        takes one away, by its value or its number
+  find-mailer [ADDRESS]    how mail leaves here and comes in, and whether both work; with
+                           --self-test a mail to oneself (or ADDRESS) goes all the way round
   demo                     shows it all with three sites in a temporary folder
   quit                     ends the prompt
   ?                        this text
@@ -62,6 +65,8 @@ Options, before or after the command:
       --json               one JSON document on standard output
       --to DIR             broadcast: packages as files in DIR, not by mail
       --out                queue: the outbox, packages that no carrier took
+      --self-test          find-mailer: send a mail, and wait until the filter has it
+      --wait SECONDS       how long it waits; 60 if not said
       --title TITLE        init: what people call the project
       --here ADDRESS       init: this site's address
       --remote 'ADDR DIR'  init: another site, any number of times

@@ -5,6 +5,7 @@ pub mod broadcast;
 pub mod deliver;
 pub mod demo;
 pub mod edit;
+pub mod find_mailer;
 pub mod grammar;
 pub mod hands;
 pub mod help;
@@ -73,6 +74,7 @@ pub fn run_command(session: &Session, command: &Command) -> Result<Outcome, Fail
         Command::List(kind) => edit::list(session, *kind),
         Command::Create(kind, words) => edit::create(session, *kind, words),
         Command::Delete(kind, value) => edit::delete(session, *kind, value),
+        Command::FindMailer(address) => find_mailer::run(session, address.as_deref()),
         Command::Demo => demo::run(),
         Command::Help => {
             answer(help::LONG.trim_end());

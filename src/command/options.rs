@@ -42,6 +42,10 @@ pub struct Options {
     pub to: Option<PathBuf>,
     /// `queue --out`: the outbox.
     pub out: bool,
+    /// `find-mailer --self-test`: send a mail to oneself.
+    pub self_test: bool,
+    /// `find-mailer --wait SECONDS`.
+    pub wait_s: Option<u64>,
     /// The words of the command.
     pub words: Vec<OsString>,
     /// Help or version was asked for instead.
@@ -86,6 +90,12 @@ impl Options {
                 Long("remote") => options.remotes.push(parser.value().map_err(usage)?),
                 Long("format") => options.format = Some(text(&mut parser, "--format")?),
                 Long("to") => options.to = Some(parser.value().map_err(usage)?.into()),
+                Long("self-test") => options.self_test = true,
+                Long("wait") => {
+                    let seconds = text(&mut parser, "--wait")?;
+                    let fault = |_| Failure::new("--wait takes a number of seconds");
+                    options.wait_s = Some(seconds.parse().map_err(fault)?);
+                }
                 Short('h') => options.instead = Some(Instead::ShortHelp),
                 Long("help") => options.instead = Some(Instead::Help),
                 Short('V') | Long("version") => options.instead = Some(Instead::Version),
