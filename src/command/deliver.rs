@@ -23,9 +23,11 @@ use crate::edge::queue::{
 };
 use crate::edge::sent::{SentError, SentLog, SentMail};
 use crate::format::digest::hex;
-use crate::format::message::{self, Envelope, Kind, Part, Parts, Words};
+use crate::format::message::{self, Envelope, Kind, Part, Parts, Unread, Words};
 use crate::format::report::{About, Limit, Listener, Notice, Report};
-use crate::model::limits::{MAIL_LIMIT_BYTES_MIN, SIGNATURE_BYTES_MAX, SIGNATURES_MAX};
+use crate::model::limits::{
+    MAIL_ENTRIES_MAX, MAIL_LIMIT_BYTES_MIN, SIGNATURE_BYTES_MAX, SIGNATURES_MAX,
+};
 
 /// Handled: queued, already queued, nothing for us, or refused and kept with its reason.
 pub const EXIT_HANDLED: u8 = 0;
@@ -221,16 +223,16 @@ impl Delivery<'_> {
         let envelope = message::read(input, &mut finding).map_err(|error| {
             finding.trouble.take().map_or(DeliverError::Input(error), DeliverError::Queue)
         })?;
-        let (mut found, signatures) = (finding.found, finding.signatures);
-        let heard = finding.listener.finish();
+        let heard = std::mem::take(&mut finding.listener).finish();
         let told = heard.map(|(about, report)| self.tell(&about, report)).transpose()?;
         let is_noticed = told.as_ref().is_some_and(|told| told.is_ours);
         if is_noticed {
             // Written into the letter as text: a package of ours that came back is none.
-            found.clear();
+            finding.found.clear();
         }
-        let is_ours = !found.is_empty();
-        self.log_mail(&envelope, finding.returned, is_ours, told);
+        let is_ours = !finding.found.is_empty();
+        self.log_mail(&envelope, &finding, told);
+        let (found, signatures) = (finding.found, finding.signatures);
         let mut trouble = None;
         // One that finds no place does not keep the others from theirs.
         for spooled in found {
@@ -316,19 +318,26 @@ impl Delivery<'_> {
         Ok(())
     }
 
-    fn log_mail(&self, envelope: &Envelope, returned: usize, is_ours: bool, told: Option<Told>) {
+    fn log_mail(&self, envelope: &Envelope, finding: &Finding, told: Option<Told>) {
         let Envelope { from, message_id, bytes, .. } = envelope;
+        let &Finding { returned, over, .. } = finding;
         let mail = format!("mail <{message_id}> from <{from}>, {bytes} bytes");
         if let Some(past) = &envelope.past {
             self.log.line(&format!("{mail}: not read to its end: {past}"));
+        }
+        if over > 0 {
+            self.log.line(&format!(
+                "{mail}: {over} parts not kept: over {MAIL_ENTRIES_MAX} packages in it"
+            ));
         }
         if let Some(told) = told {
             self.log.line(&format!("{mail}: {}", told.words));
         } else if returned > 0 || !envelope.returned_sha256.is_empty() {
             let digests = envelope.returned_sha256.join(" ");
             self.log.line(&format!("{mail}: returns a mail of ours {digests}: ignored"));
-        } else if !is_ours {
-            self.log.line(&format!("{mail}: no package"));
+        } else if finding.found.is_empty() {
+            let but = if envelope.claims { ", though it speaks of remsync" } else { "" };
+            self.log.line(&format!("{mail}: no package{but}"));
         }
     }
 }
@@ -395,6 +404,10 @@ struct Finding<'q> {
     listener: Listener,
     /// Packages that came back to us in a bounce.
     returned: usize,
+    /// Parts, of those bounded by [`MAIL_ENTRIES_MAX`].
+    entries: usize,
+    /// Parts that came past that bound.
+    over: usize,
     /// What stopped the reading, where it was the queue.
     trouble: Option<QueueError>,
 }
@@ -403,6 +416,8 @@ struct Finding<'q> {
 enum Current {
     Nothing,
     Package(Box<Incoming>),
+    /// What cannot be read, and why.
+    Aside(Box<Incoming>, Unread),
     Signature(Vec<u8>),
 }
 
@@ -415,6 +430,8 @@ impl Finding<'_> {
             signatures: Vec::new(),
             listener: Listener::default(),
             returned: 0,
+            entries: 0,
+            over: 0,
             trouble: None,
         }
     }
@@ -425,6 +442,16 @@ impl Finding<'_> {
             self.trouble = Some(error);
             io::Error::other("the queue")
         })
+    }
+
+    fn found(&mut self, settled: Result<Spooled, QueueError>) -> io::Result<()> {
+        let spooled = self.noted(settled)?;
+        let again = self.found.iter().any(|other| other.sha256 == spooled.sha256);
+        if spooled.judgement != Judgement::NotAPackage && !again {
+            self.entries += 1;
+            self.found.push(spooled);
+        }
+        Ok(())
     }
 
     fn keep_signature(&mut self, bytes: Vec<u8>) {
@@ -447,11 +474,18 @@ impl Parts for Finding<'_> {
         self.current = if part.returned {
             self.returned += usize::from(part.kind != Kind::Signature);
             Current::Nothing
+        } else if self.entries >= MAIL_ENTRIES_MAX {
+            self.over += 1;
+            Current::Nothing
         } else if part.kind == Kind::Signature || is_sealed_signature {
             Current::Signature(Vec::new())
         } else {
             let incoming = self.queue.incoming();
-            Current::Package(Box::new(self.noted(incoming)?))
+            let incoming = Box::new(self.noted(incoming)?.claiming(part.claims));
+            match part.kind {
+                Kind::Unread(why) => Current::Aside(incoming, why),
+                _ => Current::Package(incoming),
+            }
         };
         Ok(())
     }
@@ -459,7 +493,7 @@ impl Parts for Finding<'_> {
     fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         let written = match &mut self.current {
             Current::Nothing => Ok(()),
-            Current::Package(incoming) => incoming.write(bytes),
+            Current::Package(incoming) | Current::Aside(incoming, _) => incoming.write(bytes),
             Current::Signature(signature) => {
                 // One byte past the bound is enough to know that it is too long.
                 let room = SIGNATURE_BYTES_MAX as usize + 1 - signature.len();
@@ -476,11 +510,11 @@ impl Parts for Finding<'_> {
             Current::Signature(bytes) => self.keep_signature(bytes),
             Current::Package(incoming) => {
                 let settled = incoming.settle();
-                let spooled = self.noted(settled)?;
-                let again = self.found.iter().any(|other| other.sha256 == spooled.sha256);
-                if spooled.judgement != Judgement::NotAPackage && !again {
-                    self.found.push(spooled);
-                }
+                self.found(settled)?;
+            }
+            Current::Aside(incoming, why) => {
+                let settled = incoming.settle_refused(why.to_string());
+                self.found(settled)?;
             }
         }
         Ok(())
@@ -531,6 +565,22 @@ mod tests {
             let error = call(wrong).unwrap_err();
             assert!(!error.contains('\n'), "{error}");
         }
+    }
+
+    #[test]
+    fn a_mail_brings_so_many_entries_and_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = Queue::open(dir.path()).unwrap();
+        let mut finding = Finding::new(&queue);
+        let kind = Kind::Unread(Unread::Piece);
+        let part = Part { kind, name: String::new(), returned: false, claims: true };
+        for n in 0..=MAIL_ENTRIES_MAX {
+            assert_eq!((finding.found.len(), finding.over), (n, 0));
+            finding.begin(&part).unwrap();
+            finding.bytes(&n.to_be_bytes()).unwrap();
+            finding.end().unwrap();
+        }
+        assert_eq!((finding.found.len(), finding.over), (MAIL_ENTRIES_MAX, 1));
     }
 
     #[test]

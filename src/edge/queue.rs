@@ -16,6 +16,7 @@
 
 mod adopt;
 mod disk;
+mod incoming;
 mod judge;
 mod notices;
 mod record;
@@ -24,7 +25,7 @@ mod room;
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -35,16 +36,15 @@ use self::disk::{
     Temporary, at, exists, make_dir, mtime_ms, names, now_ms, open_checked, open_private,
     remove_file, rename_new, sync_dir,
 };
-use self::judge::is_foreign;
+pub use self::incoming::{Incoming, Spooled};
 pub use self::judge::{Judgement, judge};
 pub use self::notices::{NoticeOutcome, QueuedNotice};
 use self::record::Record;
 use self::room::Tally;
 use super::lock::{Lock, LockError};
-use super::window::Window;
-use crate::format::digest::{self, hex};
+use crate::format::digest::hex;
 use crate::format::statement;
-use crate::model::limits::{PACKAGE_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_ENTRIES_MAX, SIGNATURES_MAX};
+use crate::model::limits::{QUEUE_BYTES_MAX, QUEUE_ENTRIES_MAX, SIGNATURES_MAX};
 
 /// Where an entry stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -425,8 +425,7 @@ impl Queue {
     /// Where no file can be made.
     pub fn incoming(&self) -> Result<Incoming, QueueError> {
         let (file, path) = self.temporary()?;
-        let file = BufWriter::with_capacity(64 << 10, file);
-        Ok(Incoming { path, file, digest: Sha256::new(), bytes: 0, foreign: false })
+        Ok(Incoming::new(file, path))
     }
 
     /// Makes a file that no name leads to, for what is only passed on.
@@ -478,90 +477,6 @@ impl Queue {
     }
 }
 
-/// A package being written into `tmp/`; gone again unless it is delivered.
-#[derive(Debug)]
-pub struct Incoming {
-    path: Temporary,
-    file: BufWriter<File>,
-    digest: Sha256,
-    bytes: u64,
-    /// Found to be none of ours on the way: the rest was not written.
-    foreign: bool,
-}
-
-impl Incoming {
-    /// Writes the next bytes; none any more once they are known to be other people's.
-    ///
-    /// # Errors
-    /// Trouble of the disk.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), QueueError> {
-        let before = self.bytes;
-        self.bytes += bytes.len() as u64;
-        if self.foreign {
-            return Ok(());
-        }
-        self.digest.update(bytes);
-        self.file.write_all(bytes).map_err(at(&self.path.0))?;
-        if before < FOREIGN_BYTES && self.bytes >= FOREIGN_BYTES {
-            self.look().map_err(at(&self.path.0))?;
-        }
-        Ok(())
-    }
-
-    fn look(&mut self) -> io::Result<()> {
-        self.file.flush()?;
-        let file = self.file.get_ref();
-        self.foreign = is_foreign(file)?;
-        if self.foreign { file.set_len(0) } else { Ok(()) }
-    }
-
-    /// Returns the bytes written so far.
-    pub fn size_bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Ends the writing: cuts what mail systems hung on behind the gzip stream, judges the rest,
-    /// and brings to the disk what will be kept.
-    ///
-    /// # Errors
-    /// Trouble of the disk.
-    pub fn settle(self) -> Result<Spooled, QueueError> {
-        let Incoming { path, file, digest, bytes, foreign } = self;
-        let file = file.into_inner().map_err(|error| at(&path.0)(error.into_error()))?;
-        let (judgement, end) = match foreign {
-            true => (Judgement::NotAPackage, bytes),
-            false if bytes > PACKAGE_BYTES_MAX => {
-                (Judgement::Refused(format!("over {PACKAGE_BYTES_MAX} bytes")), bytes)
-            }
-            false => judge(&file).map_err(at(&path.0))?,
-        };
-        let mut spooled =
-            Spooled { path, sha256: digest.finalize().into(), size_bytes: bytes, judgement };
-        if end < bytes {
-            file.set_len(end).map_err(at(&spooled.path.0))?;
-            spooled.size_bytes = end;
-            spooled.sha256 =
-                digest::sha256_of(Window::new(&file, end)).map_err(at(&spooled.path.0))?.0;
-        }
-        if spooled.judgement != Judgement::NotAPackage {
-            file.sync_all().map_err(at(&spooled.path.0))?;
-        }
-        Ok(spooled)
-    }
-}
-
-/// A package in `tmp/`, written and judged; gone again unless it is delivered.
-#[derive(Debug)]
-pub struct Spooled {
-    path: Temporary,
-    /// Digest of its bytes.
-    pub sha256: [u8; 32],
-    /// How many.
-    pub size_bytes: u64,
-    /// What they are.
-    pub judgement: Judgement,
-}
-
 impl EntryState {
     fn waits(self) -> bool {
         matches!(self, EntryState::New | EntryState::Held)
@@ -584,8 +499,6 @@ impl EntryState {
     }
 }
 
-/// Packed bytes after which a package has shown itself as one.
-const FOREIGN_BYTES: u64 = 256 << 10;
 const HOUR_MS: u64 = 3_600_000;
 
 impl Queue {

@@ -49,6 +49,10 @@ pub const MESSAGE_BYTES_MAX: u64 = 2 << 30;
 pub const MIME_DEPTH_MAX: usize = 64;
 /// MIME parts of one mail.
 pub const MIME_PARTS_MAX: usize = 10_000;
+/// Encoded mails, archives and encoded files within each other: each holds buffers of its own.
+pub const MIME_WRAPS_MAX: usize = 8;
+/// Packages of one mail, and parts kept aside: each costs several waits for the disk.
+pub const MAIL_ENTRIES_MAX: usize = 1_000;
 /// Bytes of one header block (a message's or a part's).
 pub const HEADER_BYTES_MAX: usize = 1 << 20;
 /// Bytes of each text in a mail that are searched for what became of a mail of ours: a report says

@@ -116,7 +116,11 @@ pub fn update(path: &str, bytes: &[u8], number: u32) -> String {
 }
 
 pub fn sha256(bytes: &[u8]) -> String {
-    hex(&sha256_of(bytes).unwrap().0)
+    hex_sha256_of(bytes).unwrap()
+}
+
+pub fn hex_sha256_of(reader: impl std::io::Read) -> std::io::Result<String> {
+    Ok(hex(&sha256_of(reader)?.0))
 }
 
 /// Bytes that nothing compresses, the same for the same seed.

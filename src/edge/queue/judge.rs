@@ -55,7 +55,9 @@ pub fn judge(file: &File) -> io::Result<(Judgement, u64)> {
     match kind_of(file, size)? {
         Some(Kind::Gzip) => {}
         Some(Kind::Sealed) => return Ok((Judgement::Sealed, size)),
-        Some(Kind::Signature) | None => return Ok((Judgement::NotAPackage, size)),
+        Some(Kind::Signature | Kind::Unread(_)) | None => {
+            return Ok((Judgement::NotAPackage, size));
+        }
     }
     match judge_gzip(file, size)? {
         Judgement::NotAPackage => Ok((Judgement::NotAPackage, size)),
@@ -69,6 +71,31 @@ pub fn judge(file: &File) -> io::Result<(Judgement, u64)> {
     }
 }
 
+/// Judges what was called a package and shows nothing of one: a gzip stream that cannot be read to
+/// its end may have been one, and one within another may be.
+pub(super) fn judge_claim(file: &File) -> io::Result<Judgement> {
+    let size = file.metadata()?.len();
+    if kind_of(file, size)? != Some(Kind::Gzip) {
+        return Ok(Judgement::NotAPackage);
+    }
+    let why = match gzip_end(file, size)? {
+        GzipEnd::Missing => "it is cut short, before anything of it could be read",
+        GzipEnd::Unsound => "it was damaged on its way, before anything of it could be read",
+        GzipEnd::At(_) if is_packed_twice(file, size)? => {
+            "something on its way compressed it once more: unpack it once with gzip, and give that \
+             to \"remsync process FILE\""
+        }
+        GzipEnd::At(_) => return Ok(Judgement::NotAPackage),
+    };
+    Ok(Judgement::Refused(why.to_owned()))
+}
+
+fn is_packed_twice(file: &File, size: u64) -> io::Result<bool> {
+    let inner = MultiGzDecoder::new(BufReader::new(Window::new(file, size)));
+    // What cannot be unpacked is none; the disk was read to its end before.
+    Ok(package::peek(inner).unwrap_or(false))
+}
+
 /// Returns whether a file that begins so looks like nothing of ours: other people's archives need
 /// not be written to the disk.
 pub(super) fn is_foreign(file: &File) -> io::Result<bool> {
@@ -76,7 +103,7 @@ pub(super) fn is_foreign(file: &File) -> io::Result<bool> {
     match kind_of(file, size)? {
         Some(Kind::Gzip) => Ok(!package::peek(Window::new(file, size))?),
         Some(Kind::Sealed) => Ok(false),
-        Some(Kind::Signature) | None => Ok(true),
+        Some(Kind::Signature | Kind::Unread(_)) | None => Ok(true),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: every byte means something or is passed over; none is an error. What is held between
 //! two pieces is a few bytes, or a line of [`LINE_BYTES`].
 
-use super::{HEAD_BYTES, LINE_BYTES};
+use super::LINE_BYTES;
 
 /// Base64 with ragged lines, strange characters, padding missing or in the middle.
 #[derive(Default)]
@@ -31,6 +31,22 @@ const SEXTETS: [u8; 256] = {
     table[b'=' as usize] = PAD;
     table
 };
+/// What each character contributes to a group of four, by its place; the highest byte is not zero
+/// for those that are none.
+static GROUPS: [[u32; 256]; 4] = {
+    let mut tables = [[0; 256]; 4];
+    let mut place = 0;
+    while place < 4 {
+        let mut byte = 0;
+        while byte < 256 {
+            let sextet = SEXTETS[byte] as u32;
+            tables[place][byte] = if sextet < 64 { sextet << (18 - 6 * place) } else { 1 << 24 };
+            byte += 1;
+        }
+        place += 1;
+    }
+    tables
+};
 const PAD: u8 = 0x80;
 const SKIP: u8 = 0xff;
 
@@ -40,13 +56,10 @@ impl Base64 {
         out.reserve(text.len());
         let mut rest = text;
         while let Some((&byte, tail)) = rest.split_first() {
-            if self.characters == 0
-                && let Some((&[a, b, c, d], after)) = rest.split_first_chunk::<4>()
-            {
-                let [a, b, c, d] = [a, b, c, d].map(|byte| SEXTETS[usize::from(byte)]);
-                if (a | b | c | d) & 0x80 == 0 {
-                    out.extend_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
-                    rest = after;
+            if self.characters == 0 {
+                let decoded = decode_groups(rest, out);
+                if decoded > 0 {
+                    rest = rest.get(decoded..).unwrap_or_default();
                     continue;
                 }
             }
@@ -118,14 +131,44 @@ impl Quoted {
     }
 }
 
-/// Base64 of a gzip stream that nobody announced.
-pub(super) fn is_naked_base64(text: &[u8]) -> bool {
-    let text = text.trim_ascii_start();
-    text.starts_with(b"H4sI")
-        && text
-            .iter()
-            .take(HEAD_BYTES)
-            .all(|b| SEXTETS[usize::from(*b)] < 64 || b"=\r\n".contains(b))
+/// Decodes groups of four characters up to one that is not of the alphabet; returns how many
+/// characters were used.
+fn decode_groups(text: &[u8], out: &mut Vec<u8>) -> usize {
+    const BLOCK: usize = 76;
+    let mut used = 0;
+    for block in text.chunks(BLOCK) {
+        let mut bytes = [0; BLOCK / 4 * 3];
+        let groups = block.chunks_exact(4).zip(bytes.chunks_exact_mut(3));
+        let count = groups
+            .map_while(|(group, three)| {
+                let (&[a, b, c, d], [x, y, z]) = (group, three) else { return None };
+                let word = GROUPS[0][usize::from(a)]
+                    | GROUPS[1][usize::from(b)]
+                    | GROUPS[2][usize::from(c)]
+                    | GROUPS[3][usize::from(d)];
+                let [foreign, first, second, third] = word.to_be_bytes();
+                (*x, *y, *z) = (first, second, third);
+                (foreign == 0).then_some(())
+            })
+            .count();
+        out.extend_from_slice(bytes.get(..count * 3).unwrap_or_default());
+        used += count * 4;
+        if count * 4 < BLOCK {
+            break;
+        }
+    }
+    used
+}
+
+/// Whether a line is the first of a gzip stream or of a sealed file in base64.
+pub(super) fn is_naked_base64(line: &[u8]) -> bool {
+    let text = line.trim_ascii();
+    (text.starts_with(b"H4sI") || text.starts_with(b"YWdlLWVuY3J5cHRpb24u")) && is_base64_line(text)
+}
+
+/// Whether a line, blanks around it put aside, is of base64's characters only.
+pub(super) fn is_base64_line(line: &[u8]) -> bool {
+    line.trim_ascii().iter().all(|byte| SEXTETS[usize::from(*byte)] != SKIP)
 }
 
 /// `begin 644 name`.
@@ -138,12 +181,11 @@ pub(super) fn is_uu_begin(line: &[u8]) -> bool {
         && words.next().is_some_and(|name| !name.trim_ascii().is_empty())
 }
 
-/// `end`, or the line of no bytes before it, or a line that is none of uuencode's.
+/// `end`, or the line of no bytes before it, or a line that is none of uuencode's. Blank lines are
+/// passed over: some gateways put one behind each.
 pub(super) fn is_uu_end(line: &[u8]) -> bool {
-    let line = split_eol(line).0;
-    line.trim_ascii_end() == b"end"
-        || line.first().is_none_or(|b| !matches!(b, b'!'..=b'_'))
-        || line.len() > 100
+    let line = split_eol(line).0.trim_ascii_end();
+    line == b"end" || line.first().is_some_and(|b| !matches!(b, b'!'..=b'_')) || line.len() > 100
 }
 
 /// One line; blanks that were lost at its end count as the zeros they were.
@@ -264,7 +306,8 @@ mod tests {
             ("begin 644 ", false, false),
             ("end\n", false, true),
             ("`\n", false, true),
-            ("\n", false, true),
+            ("\n", false, false),
+            ("\r\r\n", false, false),
         ] {
             assert_eq!(is_uu_begin(line.as_bytes()), begins, "{line:?}");
             let ends_it = is_uu_end(line.as_bytes());

@@ -5,7 +5,7 @@
 
 use mail_parser::{MessageParser, MimeHeaders};
 
-use super::Envelope;
+use super::{Envelope, LINE_BYTES};
 
 /// The fields of a header block that decide how its body is read.
 #[derive(Default)]
@@ -18,6 +18,10 @@ pub(super) struct Fields {
     pub(super) returned: bool,
     /// An automatic answer to somebody's mail.
     pub(super) replied: bool,
+    /// Its subject, or a field of ours, speaks of remsync.
+    pub(super) claims: bool,
+    /// Pieces that a `message/partial` says there are; 0 where it does not say.
+    pub(super) total: u32,
     pub(super) remsync_sha256: Option<String>,
 }
 
@@ -46,7 +50,10 @@ impl Fields {
                 b"auto-submitted" => {
                     fields.replied |= starts_with_nocase(value.trim_ascii(), b"auto-replied");
                 }
+                b"from" => fields.returned |= is_mailer_daemon(&value),
+                b"subject" => fields.claims |= speaks_of_remsync(&value),
                 b"x-remsync-sha256" => {
+                    fields.claims = true;
                     let text = String::from_utf8_lossy(value.trim_ascii());
                     fields.remsync_sha256 = Some(text.chars().take(64).collect());
                 }
@@ -59,6 +66,13 @@ impl Fields {
         if fields.content_type.starts_with("multipart/") && fields.boundary.is_empty() {
             fields.boundary = boundary_of(header);
         }
+        // No line can be found to be so long a one; it is then guessed.
+        if fields.boundary.len() > LINE_BYTES / 2 {
+            fields.boundary = Vec::new();
+        }
+        if fields.content_type.len() > TYPE_BYTES {
+            fields.content_type = String::new();
+        }
         fields
     }
 
@@ -66,7 +80,7 @@ impl Fields {
     /// the type of the text above it.
     fn content_type_is(&mut self, value: &[u8]) {
         let value = without_comments(value);
-        let mut parameters = split_parameters(&value).into_iter();
+        let mut parameters = split_parameters(&value);
         let name = parameters.next().unwrap_or_default();
         let name = String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase();
         if !self.content_type.is_empty() && !name.starts_with("multipart/") {
@@ -78,6 +92,9 @@ impl Fields {
             let name = halves.next().unwrap_or_default().trim_ascii();
             if name.eq_ignore_ascii_case(b"boundary") {
                 self.boundary = unquoted(halves.next().unwrap_or_default().trim_ascii());
+            } else if name.eq_ignore_ascii_case(b"total") {
+                let total = unquoted(halves.next().unwrap_or_default().trim_ascii());
+                self.total = String::from_utf8_lossy(&total).parse().unwrap_or_default();
             }
         }
     }
@@ -105,7 +122,17 @@ impl Encoding {
     }
 }
 
-/// Returns what the outermost header block says of its mail.
+/// The fields that tell of a mail.
+pub(super) const ENVELOPE: [&[u8]; 4] = [b"from", b"message-id", b"subject", b"date"];
+/// The fields that tell of a part.
+pub(super) const PART: [&[u8]; 3] =
+    [b"content-type", b"content-disposition", b"content-description"];
+/// Bytes of fields that are kept; a name of 3 kB is the longest that was met.
+const CHOSEN_BYTES: usize = 32 << 10;
+/// Bytes of a type; a longer one is none.
+const TYPE_BYTES: usize = 200;
+
+/// Returns what the outermost header block says of its mail, of which [`ENVELOPE`] was chosen.
 pub(super) fn envelope(header: &[u8]) -> Envelope {
     let Some(mail) = MessageParser::default().parse_headers(header) else {
         return Envelope::default();
@@ -127,40 +154,107 @@ pub(super) fn is_field(line: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|b| b.is_ascii_graphic() || *b >= 0x80)
 }
 
+/// Whether a line begins one of the fields that mail is made of, so that a stray line before it was
+/// none of the body.
+pub(super) fn is_known_field(line: &[u8]) -> bool {
+    const KNOWN: [&[u8]; 12] = [
+        b"content-",
+        b"mime-version",
+        b"x-",
+        b"received",
+        b"from",
+        b"to",
+        b"cc",
+        b"subject",
+        b"date",
+        b"message-id",
+        b"return-path",
+        b"reply-to",
+    ];
+    is_field(line) && KNOWN.iter().any(|name| starts_with_nocase(line, name))
+}
+
 /// Whether `text` begins with `prefix`, in whatever case.
 pub(super) fn starts_with_nocase(text: &[u8], prefix: &[u8]) -> bool {
     text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
+/// Whether `text` holds `word`, in whatever case.
+pub(super) fn holds_nocase(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
+}
+
+/// Whether an mbox `From ` line names the null return path. (`MAILER-DAEMON` says nothing there:
+/// it is what programs write that know no sender.)
+pub(super) fn is_returned_line(line: &[u8]) -> bool {
+    line.split(|byte| *byte == b' ').nth(1).is_some_and(|sender| sender.trim_ascii() == b"<>")
+}
+
+/// A bounce of a mail system that writes no report: it writes in its own name.
+fn is_mailer_daemon(from: &[u8]) -> bool {
+    let address = from.rsplit(|byte| *byte == b'<').next().unwrap_or(from).trim_ascii();
+    starts_with_nocase(address, b"mailer-daemon")
+}
+
+/// Whether a subject, encoded or not, holds the word.
+fn speaks_of_remsync(subject: &[u8]) -> bool {
+    if holds_nocase(subject, b"remsync") {
+        return true;
+    }
+    let subject = subject.get(..CHOSEN_BYTES).unwrap_or(subject);
+    let field = [b"Subject: ", subject, b"\n\n"].concat();
+    let mail = MessageParser::default().parse_headers(field.as_slice());
+    let decoded = mail.as_ref().and_then(|mail| mail.subject()).unwrap_or_default();
+    holds_nocase(decoded.as_bytes(), b"remsync")
+}
+
 /// A boundary spelt as RFC 2231 allows, in pieces or encoded.
 fn boundary_of(header: &[u8]) -> Vec<u8> {
-    let parsed = MessageParser::default().parse_headers(header);
+    let header = chosen(header, &PART);
+    let parsed = MessageParser::default().parse_headers(header.as_slice());
     let boundary = parsed.as_ref().and_then(|mail| mail.content_type()?.attribute("boundary"));
     boundary.unwrap_or_default().as_bytes().trim_ascii_end().to_vec()
 }
 
-/// The fields of a header block: name in lower case, value with its folds as blanks.
+/// The fields of a header block that matter: name in lower case, value with its folds as blanks.
 fn unfolded(header: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut fields: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    let mut matters_now = false;
     for line in header.split(|b| *b == b'\n') {
         let folded = line.starts_with(b" ") || line.starts_with(b"\t");
         if folded {
-            if let Some((_, value)) = fields.last_mut() {
+            if let Some((_, value)) = fields.last_mut().filter(|_| matters_now) {
                 value.push(b' ');
                 value.extend_from_slice(line.trim_ascii());
             }
         } else if let Some(colon) = line.iter().position(|b| *b == b':') {
             let (name, value) = line.split_at(colon);
             let name = name.trim_ascii().to_ascii_lowercase();
-            if matters(&name) {
+            // The folds of one that does not must not run on into the field before it.
+            matters_now = matters(&name);
+            if matters_now {
                 fields.push((name, value.get(1..).unwrap_or_default().trim_ascii().to_vec()));
-            } else {
-                // Its folds must not run on into the field before it.
-                fields.push((Vec::new(), Vec::new()));
             }
         }
     }
     fields
+}
+
+/// Returns the fields of these names as they stand, the first [`CHOSEN_BYTES`] of them: a parser
+/// that makes something of every field would make much of a block that is all fields.
+pub(super) fn chosen(header: &[u8], names: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut is_chosen = false;
+    for line in header.split_inclusive(|byte| *byte == b'\n') {
+        if !(line.starts_with(b" ") || line.starts_with(b"\t")) {
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+            is_chosen = names.iter().any(|other| name.trim_ascii().eq_ignore_ascii_case(other));
+        }
+        if is_chosen && out.len() + line.len() <= CHOSEN_BYTES {
+            out.extend_from_slice(line);
+        }
+    }
+    out
 }
 
 fn matters(name: &[u8]) -> bool {
@@ -171,6 +265,8 @@ fn matters(name: &[u8]) -> bool {
             | b"return-path"
             | b"x-failed-recipients"
             | b"auto-submitted"
+            | b"from"
+            | b"subject"
             | b"x-remsync-sha256"
     )
 }
@@ -199,20 +295,18 @@ fn without_comments(value: &[u8]) -> Vec<u8> {
     out
 }
 
-fn split_parameters(value: &[u8]) -> Vec<&[u8]> {
+fn split_parameters(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (mut quoted, mut escaped) = (false, false);
-    value
-        .split(|byte| {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' if quoted => escaped = true,
-                b'"' => quoted = !quoted,
-                b';' if !quoted => return true,
-                _ => {}
-            }
-            false
-        })
-        .collect()
+    value.split(move |byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b';' if !quoted => return true,
+            _ => {}
+        }
+        false
+    })
 }
 
 fn unquoted(value: &[u8]) -> Vec<u8> {

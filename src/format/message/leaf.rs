@@ -1,200 +1,116 @@
-//! A part without parts: undoes its encoding, tells what it is by its first bytes, and hands it on.
+//! A part without parts: undoes its transfer encoding, whatever its header calls that.
 //!
-//! It knows no boundaries. Invariant: what it began it ends, and it holds [`BUFFER_BYTES`] and what
-//! one piece decodes to, not more.
+//! It knows no boundaries, and does not look at what it decodes. Invariant: it holds
+//! [`BUFFER_BYTES`] and what one piece decodes to, not more.
 
 use std::io;
 
-use mail_parser::{MessageParser, MimeHeaders};
-
-use super::decode::{
-    Base64, Quoted, is_naked_base64, is_uu_begin, is_uu_end, split_eol, uu_decode,
-};
-use super::header::Encoding;
-use super::reader::Reader;
-use super::{BUFFER_BYTES, HEAD_BYTES, Part, Parts, Words, kind};
-use crate::model::limits::REPORT_PART_BYTES_MAX;
-
-/// What becomes of the decoded bytes.
-pub(super) enum Goal {
-    /// Too few of them yet to tell.
-    Deciding,
-    /// They are handed on.
-    Taking,
-    /// They are none of ours, and listened to, so many bytes more; in text, a uuencoded file may
-    /// still come.
-    Listening(usize),
-    /// They are none of ours; in text, a uuencoded file may still come.
-    Skipping,
-    /// They are a mail themselves.
-    Nested(Box<Reader>),
-}
+use super::content::Content;
+use super::decode::{Base64, Quoted, split_eol};
+use super::header::{Encoding, starts_with_nocase};
+use super::hunt::begins_file;
+use super::{BUFFER_BYTES, GZIP_MAGIC, HEAD_BYTES, Mail};
 
 /// A part without parts.
 pub(super) struct Leaf {
-    decoder: Decoder,
-    pub(super) goal: Goal,
-    header: Vec<u8>,
-    /// It lies in what was returned.
-    pub(super) returned: bool,
-    listens: bool,
+    transfer: Transfer,
+    content: Content,
+    /// Its first line, blank ones not counted, was seen.
+    begun: bool,
     out: Vec<u8>,
 }
 
-enum Decoder {
+enum Transfer {
     /// As it stands; the end of the last line is held back, for it may be the boundary's.
     Raw {
         eol: &'static [u8],
     },
     Base64(Base64),
     Quoted(Quoted),
-    Uu,
 }
 
 impl Leaf {
-    pub(super) fn new(encoding: Encoding, goal: Goal, header: Vec<u8>) -> Leaf {
-        let decoder = match encoding {
-            Encoding::Identity => Decoder::Raw { eol: b"" },
-            Encoding::Base64 => Decoder::Base64(Base64::default()),
-            Encoding::Quoted => Decoder::Quoted(Quoted::default()),
+    pub(super) fn new(encoding: Encoding, content: Content) -> Leaf {
+        let transfer = match encoding {
+            Encoding::Identity => Transfer::Raw { eol: b"" },
+            Encoding::Base64 => Transfer::Base64(Base64::default()),
+            Encoding::Quoted => Transfer::Quoted(Quoted::default()),
         };
-        Leaf { decoder, goal, header, returned: false, listens: false, out: Vec::new() }
-    }
-
-    /// Hands on the beginning of what is none of ours, as words.
-    pub(super) fn listen(&mut self) {
-        self.listens = true;
+        Leaf { transfer, content, begun: false, out: Vec::new() }
     }
 
     /// Returns a part that nothing is taken of.
     pub(super) fn skipped() -> Leaf {
-        Leaf::new(Encoding::Base64, Goal::Skipping, Vec::new())
+        Leaf { begun: true, ..Leaf::new(Encoding::Base64, Content::skipped()) }
     }
 
     /// Takes a line of it, or a piece of a long one; `first` is where a line begins.
-    pub(super) fn piece(
-        &mut self,
-        piece: &[u8],
-        first: bool,
-        parts: &mut dyn Parts,
-    ) -> io::Result<()> {
-        let open = matches!(self.goal, Goal::Deciding | Goal::Listening(_) | Goal::Skipping);
-        match &mut self.decoder {
-            Decoder::Raw { .. } if open && first && is_uu_begin(piece) => {
-                self.flush(parts)?;
-                self.uu_begins(piece);
-                return Ok(());
-            }
-            Decoder::Uu if first && is_uu_end(piece) => return self.uu_ends(parts),
-            _ if matches!(self.goal, Goal::Skipping) => return Ok(()),
-            Decoder::Raw { eol } => {
+    pub(super) fn piece(&mut self, piece: &[u8], first: bool, mail: &mut Mail) -> io::Result<()> {
+        if first && !self.is_settled() {
+            self.correct(piece);
+        }
+        match &mut self.transfer {
+            Transfer::Raw { eol } => {
                 self.out.extend_from_slice(eol);
                 let (text, ending) = split_eol(piece);
                 self.out.extend_from_slice(text);
                 *eol = ending;
             }
-            Decoder::Base64(base64) => base64.decode(piece, &mut self.out),
-            Decoder::Quoted(quoted) => quoted.decode(piece, &mut self.out),
-            // The lines of uuencode are 61 characters: a longer one, and its rest, is none.
-            Decoder::Uu if first => uu_decode(piece, &mut self.out),
-            Decoder::Uu => {}
+            Transfer::Base64(base64) => base64.decode(piece, &mut self.out),
+            Transfer::Quoted(quoted) => quoted.decode(piece, &mut self.out),
         }
-        self.advance(parts)
+        let told = self.content.is_deciding() && self.out.len() >= HEAD_BYTES;
+        if told || self.out.len() >= BUFFER_BYTES { self.flush(mail) } else { Ok(()) }
     }
 
-    fn advance(&mut self, parts: &mut dyn Parts) -> io::Result<()> {
-        if matches!(self.goal, Goal::Deciding) && self.out.len() >= HEAD_BYTES {
-            self.decide(parts)?;
-        }
-        if self.out.len() >= BUFFER_BYTES { self.flush(parts) } else { Ok(()) }
+    /// Whether whole runs of lines may be given as one piece, as long as none begins with `-`.
+    pub(super) fn takes_runs(&self) -> bool {
+        matches!(self.transfer, Transfer::Base64(_)) && self.is_settled()
     }
 
-    fn decide(&mut self, parts: &mut dyn Parts) -> io::Result<()> {
-        if matches!(self.decoder, Decoder::Raw { .. }) && is_naked_base64(&self.out) {
-            // The encoding was lost or is spelt as nobody spells it.
-            let text = std::mem::take(&mut self.out);
-            let mut base64 = Base64::default();
-            base64.decode(&text, &mut self.out);
-            self.decoder = Decoder::Base64(base64);
+    /// What it is was told by its first bytes: nothing changes that any more.
+    fn is_settled(&self) -> bool {
+        self.begun && self.content.is_settled()
+    }
+
+    /// Believes the text where that and the header disagree on the encoding.
+    fn correct(&mut self, line: &[u8]) {
+        if line.trim_ascii().is_empty() {
+            return;
         }
-        match kind(&self.out) {
-            Some(kind) => {
-                let part = Part { kind, name: self.name(), returned: self.returned };
-                self.goal = Goal::Taking;
-                parts.begin(&part)
-            }
-            None if self.listens => {
-                self.goal = Goal::Listening(REPORT_PART_BYTES_MAX);
-                Ok(())
-            }
-            None => {
-                self.goal = Goal::Skipping;
-                self.out = Vec::new();
-                Ok(())
-            }
+        let begins = !std::mem::replace(&mut self.begun, true);
+        let is_raw = matches!(self.transfer, Transfer::Raw { .. });
+        if begins && line.starts_with(GZIP_MAGIC) && !is_raw {
+            self.transfer = Transfer::Raw { eol: b"" };
+        } else if begins && starts_with_nocase(line, b"=1f=8b=08") {
+            self.transfer = Transfer::Quoted(Quoted::default());
+        } else if matches!(self.transfer, Transfer::Base64(_))
+            && !(begins && line.trim_ascii().starts_with(b"H4sI"))
+            && begins_file(line)
+        {
+            // Text above the file, or an encoding that base64 is not.
+            self.out.clear();
+            self.content.restart_as_text();
+            self.transfer = Transfer::Raw { eol: b"" };
         }
     }
 
-    fn name(&self) -> String {
-        let parsed = MessageParser::default().parse_headers(self.header.as_slice());
-        let name = parsed.as_ref().and_then(|mail| mail.attachment_name().map(str::to_owned));
-        name.unwrap_or_default()
-    }
-
-    fn flush(&mut self, parts: &mut dyn Parts) -> io::Result<()> {
-        match &mut self.goal {
-            Goal::Taking => parts.bytes(&self.out)?,
-            Goal::Nested(reader) => reader.feed(&self.out, parts)?,
-            Goal::Listening(left) => {
-                let heard = self.out.get(..*left).unwrap_or(&self.out);
-                parts.words(Words::Text(heard));
-                *left -= heard.len();
-                if *left == 0 {
-                    self.goal = Goal::Skipping;
-                }
-            }
-            Goal::Deciding | Goal::Skipping => {}
-        }
+    fn flush(&mut self, mail: &mut Mail) -> io::Result<()> {
+        self.content.feed(&self.out, mail)?;
         self.out.clear();
         Ok(())
     }
 
     /// Ends it, at its boundary or, `at_end`, with the mail.
-    pub(super) fn finish(&mut self, at_end: bool, parts: &mut dyn Parts) -> io::Result<()> {
-        match &mut self.decoder {
+    pub(super) fn finish(mut self, at_end: bool, mail: &mut Mail) -> io::Result<()> {
+        match &mut self.transfer {
             // The line end before a boundary is the boundary's (RFC 2046 section 5.1.1).
-            Decoder::Raw { eol } if at_end => self.out.extend_from_slice(eol),
-            Decoder::Raw { .. } | Decoder::Uu => {}
-            Decoder::Base64(base64) => base64.finish(&mut self.out),
-            Decoder::Quoted(quoted) => quoted.finish(&mut self.out),
+            Transfer::Raw { eol } if at_end => self.out.extend_from_slice(eol),
+            Transfer::Raw { .. } => {}
+            Transfer::Base64(base64) => base64.finish(&mut self.out),
+            Transfer::Quoted(quoted) => quoted.finish(&mut self.out),
         }
-        if matches!(self.goal, Goal::Deciding) {
-            self.decide(parts)?;
-            // A lost encoding is noticed only now where the part is short.
-            if let Decoder::Base64(base64) = &mut self.decoder {
-                base64.finish(&mut self.out);
-            }
-        }
-        self.flush(parts)?;
-        match &mut self.goal {
-            Goal::Taking => parts.end(),
-            Goal::Nested(reader) => reader.finish(parts),
-            Goal::Deciding | Goal::Listening(_) | Goal::Skipping => Ok(()),
-        }
-    }
-
-    fn uu_begins(&mut self, line: &[u8]) {
-        let name = line.splitn(3, |b| *b == b' ').nth(2).unwrap_or_default().trim_ascii();
-        self.header = [b"Content-Disposition: attachment; filename=\"", name, b"\"\n\n"].concat();
-        self.out = Vec::new();
-        self.decoder = Decoder::Uu;
-        self.goal = Goal::Deciding;
-    }
-
-    fn uu_ends(&mut self, parts: &mut dyn Parts) -> io::Result<()> {
-        self.finish(false, parts)?;
-        self.decoder = Decoder::Raw { eol: b"" };
-        self.goal = Goal::Skipping;
-        Ok(())
+        self.flush(mail)?;
+        self.content.finish(mail)
     }
 }

@@ -6,20 +6,31 @@
 //! label, and everything that real mailers get wrong and that has one sensible reading is read.
 //!
 //! A mail goes down through it: `reader` cuts it into lines and parts, `header` says how a part is
-//! to be read, `leaf` tells what it is and hands it on, `decode` undoes its transfer encoding.
+//! to be read, `leaf` undoes its transfer encoding (`decode`), `content` tells what it is and hands
+//! it on. What is none of ours may hold something of ours: `hunt` finds encoded files in text
+//! (`museum` knows the old encodings), `wrapped` and `zip` look into what holds other files. What
+//! cannot be looked into, and is called as only our mail is, is handed on as [`Kind::Unread`].
 //!
 //! Invariant: memory is bounded by [`HEADER_BYTES_MAX`] and fixed buffers, whatever the mail.
 
 use std::io::{self, Read};
 
-use crate::model::limits::{HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, MIME_DEPTH_MAX, MIME_PARTS_MAX};
+use crate::model::limits::{
+    HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, MIME_DEPTH_MAX, MIME_PARTS_MAX, MIME_WRAPS_MAX, RATIO_MAX,
+    UNPACKED_BYTES_MAX,
+};
 
 use reader::Reader;
 
+mod content;
 mod decode;
 mod header;
+mod hunt;
 mod leaf;
+mod museum;
 mod reader;
+mod wrapped;
+mod zip;
 
 /// What the first decoded bytes of a part say that it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +41,55 @@ pub enum Kind {
     Sealed,
     /// A detached SSH signature.
     Signature,
+    /// Nothing that can be read here; but its name, or the mail's subject, speaks of remsync.
+    Unread(Unread),
+}
+
+/// Why a part that may hold a package cannot be read; in words, with what helps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unread {
+    /// OpenPGP, armored or binary.
+    #[error(
+        "it is encrypted with OpenPGP: decrypt it, and give the package in it to \
+         \"remsync process FILE\""
+    )]
+    OpenPgp,
+    /// S/MIME, enveloped.
+    #[error(
+        "it is encrypted with S/MIME: decrypt it, and give the package in it to \
+         \"remsync process FILE\""
+    )]
+    Smime,
+    /// A zip archive that asks for a password.
+    #[error(
+        "it is in a zip archive with a password: unpack that, and give the package in it to \
+         \"remsync process FILE\""
+    )]
+    ZipLocked,
+    /// A zip archive of another method than stored and deflated.
+    #[error(
+        "it is in a zip archive of a kind that is not read here: unpack that, and give the \
+         package in it to \"remsync process FILE\""
+    )]
+    Zip,
+    /// Some other archive.
+    #[error(
+        "it is in an archive of another kind ({0}): unpack that, and give the package in it to \
+         \"remsync process FILE\""
+    )]
+    Archive(&'static str),
+    /// A package whose gzip layer is gone.
+    #[error(
+        "something on its way unpacked it: compress the file with gzip, and give that to \
+         \"remsync process FILE\""
+    )]
+    Unpacked,
+    /// A `message/partial`, or one of several files of yEnc.
+    #[error(
+        "it came in pieces, each in a mail of its own, and pieces are not joined here: ask for it \
+         in one piece, or join them and give the mail to \"remsync-deliver\""
+    )]
+    Piece,
 }
 
 /// A part that looks like something of ours.
@@ -41,6 +101,8 @@ pub struct Part {
     pub name: String,
     /// It lies in a bounce, a report or an automatic reply: our own mail coming back.
     pub returned: bool,
+    /// Its name, or the mail's subject or fields, speak of remsync. Proves nothing.
+    pub claims: bool,
 }
 
 /// What a mail says in words, as far as it may tell what became of another mail: see
@@ -96,9 +158,15 @@ pub enum Past {
     /// [`MIME_DEPTH_MAX`].
     #[error("parts nested more than {MIME_DEPTH_MAX} deep")]
     Depth,
+    /// [`MIME_WRAPS_MAX`].
+    #[error("mails and archives wrapped more than {MIME_WRAPS_MAX} times")]
+    Wraps,
     /// [`MIME_PARTS_MAX`].
     #[error("more than {MIME_PARTS_MAX} parts")]
     Parts,
+    /// [`UNPACKED_BYTES_MAX`] or [`RATIO_MAX`], by a zip archive around other files.
+    #[error("a zip archive over {UNPACKED_BYTES_MAX} bytes or {RATIO_MAX} for each packed one")]
+    Unpacked,
 }
 
 /// What a mail says of itself; none of it is proved.
@@ -112,6 +180,8 @@ pub struct Envelope {
     pub subject: String,
     /// Seconds since 1970.
     pub date_seconds: Option<i64>,
+    /// Its subject or its fields speak of remsync.
+    pub claims: bool,
     /// The mail as a whole is a bounce or a report.
     pub returned: bool,
     /// Digests in `X-Remsync-Sha256` fields of what was returned, as they stand there.
@@ -127,7 +197,16 @@ pub struct Envelope {
 /// # Errors
 /// Those of `input` and of `parts`; nothing that a mail holds is an error.
 pub fn read(input: &mut impl Read, parts: &mut dyn Parts) -> io::Result<Envelope> {
+    read_up_to(MESSAGE_BYTES_MAX, input, parts)
+}
+
+fn read_up_to(
+    bytes_max: u64,
+    input: &mut impl Read,
+    parts: &mut dyn Parts,
+) -> io::Result<Envelope> {
     let mut reader = Reader::outermost();
+    let mut mail = Mail::new(parts);
     let mut bytes = 0;
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
@@ -138,20 +217,20 @@ pub fn read(input: &mut impl Read, parts: &mut dyn Parts) -> io::Result<Envelope
             Err(error) => return Err(error),
         };
         bytes += n as u64;
-        if bytes > MESSAGE_BYTES_MAX {
-            reader.past(Past::Message);
+        if bytes > bytes_max {
+            mail.past(Past::Message);
             break;
         }
-        reader.feed(buffer.get(..n).unwrap_or_default(), parts)?;
+        reader.feed(buffer.get(..n).unwrap_or_default(), &mut mail)?;
     }
-    reader.finish(parts)?;
-    Ok(Envelope { bytes, ..reader.into_envelope() })
+    reader.finish(&mut mail)?;
+    Ok(mail.into_envelope(bytes))
 }
 
 /// Returns what bytes are by their beginning, of which 64 suffice; `None` for nothing of ours.
 pub fn kind(bytes: &[u8]) -> Option<Kind> {
     // RFC 1952: the magic, and deflate, the only method there is.
-    if bytes.starts_with(b"\x1f\x8b\x08") {
+    if bytes.starts_with(GZIP_MAGIC) {
         return Some(Kind::Gzip);
     }
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
@@ -177,16 +256,75 @@ fn is_wordy(content_type: &str) -> bool {
         )
 }
 
+/// What the readers of one mail and of the mails in it have in common.
+struct Mail<'p> {
+    parts: &'p mut dyn Parts,
+    /// Parts so far; the mail itself is the first.
+    part_count: usize,
+    mail_count: usize,
+    /// The outermost header block.
+    top: Vec<u8>,
+    top_returned: bool,
+    /// A header block of the mail, or of one in it, speaks of remsync.
+    claims: bool,
+    returned_sha256: Vec<String>,
+    past: Option<Past>,
+}
+
+impl Mail<'_> {
+    fn new(parts: &mut dyn Parts) -> Mail<'_> {
+        Mail {
+            parts,
+            part_count: 1,
+            mail_count: 0,
+            top: Vec::new(),
+            top_returned: false,
+            claims: false,
+            returned_sha256: Vec::new(),
+            past: None,
+        }
+    }
+
+    /// Notes that a bound was passed; the first is told.
+    fn past(&mut self, past: Past) {
+        self.past.get_or_insert(past);
+    }
+
+    /// Counts one part more; `false` past the bound.
+    fn count_part(&mut self) -> bool {
+        self.part_count += 1;
+        if self.part_count > MIME_PARTS_MAX {
+            self.past(Past::Parts);
+        }
+        self.part_count <= MIME_PARTS_MAX
+    }
+
+    /// Returns what the mail says of itself.
+    fn into_envelope(self, bytes: u64) -> Envelope {
+        Envelope {
+            claims: self.claims,
+            returned: self.top_returned,
+            returned_sha256: self.returned_sha256,
+            past: self.past,
+            bytes,
+            ..header::envelope(&self.top)
+        }
+    }
+}
+
 /// Bytes read at once, and handed on at once.
 const BUFFER_BYTES: usize = 64 << 10;
 /// Bytes of a line that are looked at together; longer lines come in pieces.
 const LINE_BYTES: usize = 4 << 10;
+/// What every gzip stream begins with: the magic, and deflate, the only method there is.
+const GZIP_MAGIC: &[u8] = b"\x1f\x8b\x08";
 /// Decoded bytes that suffice to tell what a part is, some blank lines before them included.
 const HEAD_BYTES: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::limits::RATIO_FREE_BYTES;
 
     /// Keeps what it is given.
     #[derive(Default)]
@@ -274,6 +412,24 @@ mod tests {
     }
 
     #[test]
+    fn a_long_line_reads_the_same_however_cut() {
+        let a = |n: usize| "A".repeat(n);
+        for line in [
+            format!("H4sI{}*{}", a(6_000), a(200)),
+            format!("H4sI{}\n{}*{}\n{}", a(72), a(5_000), a(5_000), a(72)),
+            format!("begin 644 {}\n#'XL(\nend", a(9_000)),
+        ] {
+            let mail = format!("A: b\n\nHello\n{line}\n");
+            let whole = read_all(mail.as_bytes());
+            assert_eq!(whole.1.len(), 1);
+            for step in [1, 71, 1_000, 4_096] {
+                let (_, parts) = read_slowly(mail.as_bytes(), step);
+                assert_eq!(parts, whole.1, "{step}");
+            }
+        }
+    }
+
+    #[test]
     fn binary_keeps_its_line_ends() {
         let bytes = b"\x1f\x8b\x08\r\n\r\r\n\n--x\n--b\r\nen\rd";
         let mail =
@@ -314,6 +470,30 @@ mod tests {
             let (envelope, parts) = read_all(mail.as_bytes());
             assert_eq!(envelope.past, past, "{name}");
             assert_eq!(parts.len(), found, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_mail_is_read_to_its_bound() {
+        let mail = mail();
+        let bytes = mail.len() as u64;
+        for (bytes_max, past) in [(bytes, None), (bytes - 1, Some(Past::Message))] {
+            let envelope = read_up_to(bytes_max, &mut mail.as_slice(), &mut Kept::default());
+            assert_eq!(envelope.unwrap().past, past);
+        }
+    }
+
+    #[test]
+    fn a_zip_is_unpacked_to_its_bound() {
+        for (bytes, past) in
+            [(RATIO_FREE_BYTES, None), (RATIO_FREE_BYTES + 1, Some(Past::Unpacked))]
+        {
+            let zeros = vec![0; usize::try_from(bytes).unwrap()];
+            let mut packed = flate2::write::DeflateEncoder::new(Vec::new(), Default::default());
+            io::Write::write_all(&mut packed, &zeros).unwrap();
+            let head = b"\n\nPK\x03\x04\x14\0\x08\0\x08\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+            let mail = [&b"A: b"[..], head, &packed.finish().unwrap()].concat();
+            assert_eq!(read_all(&mail).0.past, past, "{bytes}");
         }
     }
 
@@ -370,15 +550,51 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_mail_stops_us(words in proptest::collection::vec(0..20_usize, 0..60), step in 1..50_usize) {
-            const WORDS: [&[u8]; 20] = [
-                b"\n", b"\r\n", b"--b", b"--b--", b"--", b"Content-Type: multipart/mixed; boundary=b",
-                b"Content-Type: message/rfc822", b"Content-Transfer-Encoding: base64",
-                b"Content-Transfer-Encoding: quoted-printable", b"begin 644 x", b"end", b"`", b"H4sIAAAA",
-                b"=1F=8B=08", b"=", b" ", b"\x1f\x8b\x08", b"Content-Type: multipart/report", b"#'XL(", b"\0\xff:",
-            ];
+        fn no_mail_stops_us(words in proptest::collection::vec(0..WORDS.len(), 0..60), step in 1..50_usize) {
             let mail: Vec<u8> = words.iter().flat_map(|n| WORDS[*n].iter().copied()).collect();
             proptest::prop_assert_eq!(read_slowly(&mail, step), read_all(&mail));
         }
     }
+
+    /// What mails are made of, for mails that nobody would make.
+    const WORDS: [&[u8]; 38] = [
+        b"\n",
+        b"\n",
+        b"\r\n",
+        b"\r",
+        b"--b",
+        b"--b--",
+        b"--",
+        b"Content-Type: multipart/mixed; boundary=b",
+        b"Content-Type: message/rfc822",
+        b"Content-Type: message/partial; total=1",
+        b"Content-Type: multipart/report",
+        b"Content-Transfer-Encoding: base64",
+        b"Content-Transfer-Encoding: quoted-printable",
+        b"Subject: remsync",
+        b"no field",
+        b"From <> x",
+        b"begin 644 x",
+        b"begin-base64 644 x",
+        b"end",
+        b"`",
+        b"H4sIAAAA",
+        b"UEsDBBQAAAAAAAAA",
+        b"=ybegin line=128 name=x",
+        b"=yend",
+        b"(This file must be converted with BinHex 4.0)",
+        b":#",
+        b"-----BEGIN PGP MESSAGE-----",
+        b"-----END PGP MESSAGE-----",
+        b"=1F=8B=08",
+        b"=",
+        b" ",
+        b"\x1f\x8b\x08",
+        b"#'XL(",
+        b"\0\xff:",
+        b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\x03\0\0\0\x03\0\0\0\x01\0\0\0a\x1f\x8b\x08",
+        b"\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02\xa0\x80\x30\x80\x24\x80\x04\x03",
+        b"\x78\x9f\x3e\x22\0\0\x02\x0f\x80\x06\0\x03\0\0\0\x1f\x8b\x08",
+        b"\0\x05\x16\0\0\x02\0\0................\0\x01\0\0\0\x01\0\0\0\x26\0\0\0\x03\x1f\x8b\x08",
+    ];
 }

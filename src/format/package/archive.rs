@@ -107,7 +107,12 @@ impl<'l, R: Read> Archive<'l, R> {
     /// `unpacked_until` bytes of archive are behind. What is unsound on the way ends it.
     pub(super) fn look_for_claim(&mut self, unpacked_until: u64) -> Result<bool, PackageFault> {
         while !self.claims && self.unpacked.saturating_add(self.left) < unpacked_until {
-            let Some(header) = self.next_header()? else { break };
+            let header = match self.next_header() {
+                Ok(Some(header)) => header,
+                // The name may still be read of what is damaged.
+                Err(fault) if !self.claims || fault.is_ours() => return Err(fault),
+                Ok(None) | Err(_) => break,
+            };
             self.left = header.size()?;
             self.padding = padding_of(self.left);
         }
@@ -165,9 +170,8 @@ impl<'l, R: Read> Archive<'l, R> {
         if n < BLOCK_BYTES {
             return Err(PackageFault::refused("the archive ends in the middle of a header"));
         }
-        let header = Header::new(block)?;
-        self.claims |= claims(&header.name());
-        Ok(Some(header))
+        self.claims |= claims(&Header(block).name());
+        Header::new(block).map(Some)
     }
 
     fn skip_rest(&mut self) -> Result<(), PackageFault> {
