@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use remsync::edge::queue::{EntryState, Queue};
 use remsync::format::package::{Level, Writer};
@@ -775,6 +775,38 @@ fn twenty_at_once() {
 }
 
 #[test]
+fn a_full_queue_costs_no_more_than_an_empty_one() {
+    const ENTRIES: usize = 4_000;
+    let (empty, full) = (Ground::new(), Ground::new());
+    for ground in [&empty, &full] {
+        drop(ground.queue());
+        ground.deliver(&shapes(&package("first"))[0].1, 0);
+    }
+    let note = fs::read_dir(full.queue_dir().join("meta")).unwrap().next().unwrap().unwrap();
+    for n in 0..ENTRIES {
+        let digest = sha256(&n.to_be_bytes());
+        fs::copy(note.path(), full.queue_dir().join("meta").join(&digest)).unwrap();
+        let bytes = full.queue_dir().join("new").join(format!("{digest}.tar.gz"));
+        fs::write(bytes, "bytes").unwrap();
+    }
+    // By turns, so that whatever else the machine does falls on both.
+    let mut times = [Vec::new(), Vec::new()];
+    for n in 0..15 {
+        let mail = &shapes(&package(&format!("number {n}")))[0].1;
+        for (ground, times) in [&empty, &full].into_iter().zip(&mut times) {
+            let began = Instant::now();
+            ground.deliver(mail, 0);
+            times.push(began.elapsed());
+        }
+    }
+    let [empty, full] = times.map(|mut times| {
+        times.sort();
+        times[times.len() / 2]
+    });
+    assert!(full < empty * 2 + Duration::from_millis(20), "{full:?} where {empty:?} was enough");
+}
+
+#[test]
 fn memory_is_bounded() {
     let large = package_of("large", &noise(5, 30 << 20));
     let content = b"abc";
@@ -784,15 +816,42 @@ fn memory_is_bounded() {
     }
     for package in [large, write_package(&long, content)] {
         let ground = Ground::new();
-        let peak = peak_while_delivering(&ground, &package);
+        let mail = attached("m", BASE64, &base64(&package, 76));
+        let peak = peak_while_delivering(&ground, &mail);
         assert!((1..16 << 10).contains(&peak), "{peak} KiB for {} bytes", package.len());
         assert_eq!(ground.waiting(), [sha256(&package)]);
         assert!(!ground.queue().list().unwrap()[0].title.is_empty());
     }
 }
 
-fn peak_while_delivering(ground: &Ground, package: &[u8]) -> u64 {
-    let mail = attached("m", BASE64, &base64(package, 76));
+#[test]
+fn no_header_costs_memory() {
+    const BYTES: usize = (1 << 20) - 200;
+    let fields = "a:b\n".repeat(BYTES / 4);
+    let types = "Content-Type: a/b\n".repeat(BYTES / 18);
+    let addresses = format!("From: {}\n", "a@b,".repeat(BYTES / 4));
+    let marks = format!("Content-Type: multipart/mixed{}\n", ";".repeat(BYTES));
+    let names = format!("Content-Disposition: a{}\n", "; filename*0=a".repeat(BYTES / 14));
+    let words = format!("Subject: {}\n", "=?utf-8?q?a?= ".repeat(BYTES / 14));
+    let boundaries: String = (0..60)
+        .map(|n| {
+            let boundary = format!("{n}-{}", "b".repeat(BYTES / 4));
+            format!("Content-Type: multipart/mixed; boundary={boundary}\n\n--{boundary}\n")
+        })
+        .collect();
+    let mails = [&fields, &types, &addresses, &marks, &names, &words].map(|header| {
+        let nested = format!("{header}Content-Type: message/rfc822\n\n").repeat(3);
+        format!("{nested}{header}{BASE64}\n\n{}", base64(&package("T"), 76))
+    });
+    for mail in mails.iter().chain([&boundaries]) {
+        let ground = Ground::new();
+        let peak = peak_while_delivering(&ground, mail);
+        let head: String = mail.chars().take(40).collect();
+        assert!((1..16 << 10).contains(&peak), "{peak} KiB for {head:?}");
+    }
+}
+
+fn peak_while_delivering(ground: &Ground, mail: &str) -> u64 {
     let mut child = ground.command(&[]).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(mail.as_bytes()).unwrap();

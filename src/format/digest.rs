@@ -30,6 +30,8 @@ pub struct Digests {
 pub struct BothHasher {
     sha256: Sha256,
     sum: Sum,
+    /// Format 2.0 has no use for `sum`, which takes as long as SHA-256 does.
+    without_sum: bool,
 }
 
 /// BSD `sum`, what `sum -r` prints first.
@@ -42,10 +44,18 @@ impl BothHasher {
         BothHasher::default()
     }
 
+    /// Returns the hasher of a file whose package may be known to speak `format` already; in 2.0
+    /// `sum` is then 0.
+    pub fn of(format: Option<Format>) -> BothHasher {
+        BothHasher { without_sum: format == Some(Format::V2_0), ..BothHasher::default() }
+    }
+
     /// Takes in the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
-        self.sum.update(bytes);
+        if !self.without_sum {
+            self.sum.update(bytes);
+        }
     }
 
     /// Returns the digests of all that was taken in.

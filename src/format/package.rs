@@ -16,6 +16,7 @@ use super::orders;
 use super::statement::TextFault;
 use crate::model::limits;
 use crate::model::orders::{Act, OrderRow, Orders};
+use crate::model::project::Format;
 use crate::model::{Content, Signature};
 
 mod archive;
@@ -71,7 +72,7 @@ pub struct Member {
     pub mtime_ns: u32,
     /// SHA-256 of its bytes.
     pub sha256: [u8; 32],
-    /// BSD `sum` of its bytes.
+    /// BSD `sum` of its bytes; 0 where the orders stand first and speak format 2.0.
     pub sum: u16,
 }
 
@@ -262,7 +263,7 @@ fn read_all<R: Read>(
     archive: &mut Archive<'_, R>,
     sink: &mut dyn Sink,
 ) -> Result<Package, PackageFault> {
-    let mut orders = None;
+    let mut orders: Option<(Orders, u64)> = None;
     let mut members = BTreeMap::new();
     while let Some(entry) = archive.next_entry()? {
         let is_again = match entry.what {
@@ -271,7 +272,8 @@ fn read_all<R: Read>(
             What::Number(number) if members.contains_key(&number) => true,
             What::Orders => orders.replace(read_orders(archive, &entry)?).is_some(),
             What::Number(number) => {
-                let member = read_member(archive, number, &entry, sink)?;
+                let format = orders.as_ref().map(|(orders, _)| orders.identity.format);
+                let member = read_member(archive, number, &entry, format, sink)?;
                 members.insert(number, member).is_some()
             }
         };
@@ -339,9 +341,10 @@ fn read_member<R: Read>(
     archive: &mut Archive<'_, R>,
     number: u32,
     entry: &Entry,
+    format: Option<Format>,
     sink: &mut dyn Sink,
 ) -> Result<Member, PackageFault> {
-    let mut hasher = BothHasher::new();
+    let mut hasher = BothHasher::of(format);
     let mut to = sink.member(number).map_err(PackageFault::Io)?;
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
