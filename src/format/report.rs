@@ -360,20 +360,24 @@ fn extend(kept: &mut Vec<u8>, line: &[u8], bytes_max: usize) {
 }
 
 /// The fields of a header block: name in lower case, value with its folds as blanks.
-fn fields(header: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut fields: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    for line in header.split(|b| *b == b'\n') {
-        if line.starts_with(b" ") || line.starts_with(b"\t") {
-            if let Some((_, value)) = fields.last_mut() {
-                extend(value, b" ", FIELD_BYTES_MAX);
-                extend(value, line.trim_ascii(), FIELD_BYTES_MAX);
+fn fields(header: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    let is_fold = |line: &[u8]| line.starts_with(b" ") || line.starts_with(b"\t");
+    let mut lines = header.split(|b| *b == b'\n').peekable();
+    // One at a time: a block of nothing but fields would be many.
+    std::iter::from_fn(move || {
+        loop {
+            let line = lines.next()?;
+            let Some((name, value)) = split_field(line).filter(|_| !is_fold(line)) else {
+                continue;
+            };
+            let mut value = value.get(..FIELD_BYTES_MAX).unwrap_or(value).to_vec();
+            while let Some(fold) = lines.next_if(|line| is_fold(line)) {
+                extend(&mut value, b" ", FIELD_BYTES_MAX);
+                extend(&mut value, fold.trim_ascii(), FIELD_BYTES_MAX);
             }
-        } else if let Some((name, value)) = split_field(line) {
-            let value = value.get(..FIELD_BYTES_MAX).unwrap_or(value);
-            fields.push((name.to_ascii_lowercase(), value.to_vec()));
+            return Some((name.to_ascii_lowercase(), value));
         }
-    }
-    fields
+    })
 }
 
 fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
