@@ -113,6 +113,7 @@
 //! | [`format::statement`] | the line that all texts here are made of |
 //! | [`format::percent`] | names as one word |
 //! | [`format::digest`] | bytes to signatures |
+//! | [`format::difference`] | what differs between two texts, and merges |
 //! | [`format::counted`] | how long a text came to be |
 //! | [`format::orders`] | the orders of a package |
 //! | [`format::package`] | the archive |
