@@ -86,6 +86,7 @@
 //! | [`model::orders`] | what a package says |
 //! | [`model::path`] | names within a project |
 //! | [`model::project`] | who takes part, and which format is spoken |
+//! | [`model::run`] | what one command did to the tree |
 //! | [`model::signature`] | a file's content in a few bytes |
 //! | [`model::site`] | an address and a folder |
 //! | [`model::verdict`] | what `decide` answers, what people answer |
@@ -120,6 +121,7 @@
 //! | [`format::project`] | `.remsync` |
 //! | [`format::ledger`] | what `.remsync` has no place for |
 //! | [`format::journal`] | what was learnt since |
+//! | [`format::runs`] | what each command did |
 //! | [`format::settings`] | `config.toml` |
 //! | [`format::message`] | mail that comes in |
 //! | [`format::report`] | what mail systems say of mail that went out |
@@ -131,6 +133,7 @@
 //! |---|---|
 //! | [`edge::tree`] | the tree: look, scan, replace, remove |
 //! | [`edge::kept`] | versions that were displaced |
+//! | [`edge::runs`] | the history of runs |
 //! | [`edge::state`] | a project's own files |
 //! | [`edge::lock`] | locks that die with their holder |
 //! | [`edge::queue`] | incoming packages |

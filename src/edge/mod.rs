@@ -8,6 +8,7 @@ pub mod log;
 pub mod outbox;
 pub mod places;
 pub mod queue;
+pub mod runs;
 pub mod sent;
 pub mod state;
 pub mod tree;

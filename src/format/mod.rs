@@ -12,5 +12,6 @@ pub mod package;
 pub mod percent;
 pub mod project;
 pub mod report;
+pub mod runs;
 pub mod settings;
 pub mod statement;

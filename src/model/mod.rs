@@ -6,6 +6,7 @@ pub mod limits;
 pub mod orders;
 pub mod path;
 pub mod project;
+pub mod run;
 pub mod signature;
 pub mod site;
 pub mod verdict;
