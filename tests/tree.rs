@@ -121,8 +121,13 @@ fn place(
     let staging = root.stage().unwrap();
     let kept = Kept::open(root).unwrap();
     stage(&staging, "1", bytes);
-    let arrival =
-        Arrival { staged: staging.staged("1"), executable, mtime_s: TIME.0, mtime_ns: TIME.1 };
+    let arrival = Arrival {
+        staged: staging.staged("1"),
+        executable,
+        mtime_s: TIME.0,
+        mtime_ns: TIME.1,
+        mode: None,
+    };
     let placed = root.place(&path(at), &arrival, expected, V2_0, &kept);
     if placed.is_err() {
         let mut still = Vec::new();
@@ -260,6 +265,7 @@ fn empty_files_times_and_the_executable_bit() {
         executable: false,
         mtime_s: before_1970,
         mtime_ns: 5,
+        mode: None,
     };
     root.place(&path(b"old"), &arrival, &Content::Absent, V2_0, &kept).unwrap();
     let stat = root.open_file(&path(b"old")).unwrap().1;
@@ -640,7 +646,8 @@ fn folders_made_for_nothing_go_again() {
     let staging = root.stage().unwrap();
     let kept = Kept::open(&root).unwrap();
     let staged = staging.staged("missing");
-    let arrival = Arrival { staged, executable: false, mtime_s: TIME.0, mtime_ns: TIME.1 };
+    let arrival =
+        Arrival { staged, executable: false, mtime_s: TIME.0, mtime_ns: TIME.1, mode: None };
     let at = path(b"mine/new/deep/f");
     assert!(root.place(&at, &arrival, &Content::Absent, V2_0, &kept).is_err());
     assert!(world.at(b"mine").is_dir() && !world.at(b"mine/new").exists());
@@ -786,6 +793,7 @@ fn nothing_is_lost_when_somebody_edits_all_the_time() {
             executable: false,
             mtime_s: TIME.0,
             mtime_ns: TIME.1,
+            mode: None,
         };
         let placed = root.place(&path(b"f"), &arrival, &holds(b"old"), V2_0, &kept);
         assert!(placed.is_err(), "{name}");
@@ -848,6 +856,7 @@ fn two_thousand_places_under_a_swapping_folder() {
                 executable: false,
                 mtime_s: TIME.0,
                 mtime_ns: TIME.1,
+                mode: None,
             };
             let at = match i % 3 {
                 0 => path(b"d/same"),

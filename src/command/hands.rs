@@ -112,6 +112,7 @@ impl<'a> DiskHands<'a> {
             executable: signature.executable().unwrap_or(member.executable),
             mtime_s: member.mtime_s,
             mtime_ns: member.mtime_ns,
+            mode: None,
         };
         let Ground { root, format, .. } = self.ground;
         put(path, root.place(path, &arrival, &expected, *format, &self.kept).map(drop))

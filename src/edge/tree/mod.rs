@@ -21,17 +21,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use thiserror::Error;
 
-use crate::model::path::escaped;
+use crate::model::path::{escaped, is_reserved_part};
 use crate::model::project::Format;
 use crate::model::{Content, Signature, TreePath};
 
 use beneath::Spot;
 
 pub(super) use beneath::{Leaf, Step, open_folder, open_leaf};
-pub(super) use own::{RunFolder, make_folder, rescue_each};
+pub(super) use own::{RunFolder, make_folder, remove_files, rescue_each};
 pub(super) use replace::rename_to_free;
 pub use replace::{Arrival, PlaceFault, Placed};
 pub(super) use scan::names;
@@ -72,6 +72,17 @@ pub struct Stat {
     pub size_bytes: u64,
     /// Whether its owner may execute it.
     pub executable: bool,
+    /// When it was last modified, in seconds since 1970.
+    pub mtime_s: i64,
+    /// The nanoseconds of that.
+    pub mtime_ns: u32,
+}
+
+/// What putting a file back as it was needs beside its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marks {
+    /// Its permission bits, out of 0777.
+    pub mode: u32,
     /// When it was last modified, in seconds since 1970.
     pub mtime_s: i64,
     /// The nanoseconds of that.
@@ -214,6 +225,41 @@ impl Root {
             Leaf::Absent => Err(absent()),
             Leaf::Other(what) => Err(TreeError::NotKnown { path: path.to_string(), what }),
         }
+    }
+
+    /// Returns what the inode at `path` says; `None` where no regular file can be seen.
+    pub fn marks(&self, path: &TreePath) -> Option<Marks> {
+        let Spot::Open { chain, name } = self.resolve(path) else { return None };
+        let parent = chain.last().map_or(self.fd.as_fd(), AsFd::as_fd);
+        let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        is_file.then(|| Marks {
+            mode: stat.st_mode & 0o777,
+            mtime_s: stat.st_mtime,
+            mtime_ns: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+        })
+    }
+
+    /// Whether nothing at all is at `path`, in a folder that could be looked into.
+    pub fn is_absent(&self, path: &TreePath) -> bool {
+        match self.resolve(path) {
+            Spot::Open { chain, name } => {
+                let parent = chain.last().map_or(self.fd.as_fd(), AsFd::as_fd);
+                beneath::kind(parent, name) == Err(rustix::io::Errno::NOENT)
+            }
+            Spot::Missing { .. } => true,
+            Spot::Blocked(_) => false,
+        }
+    }
+
+    /// Whether the top folder holds nothing but the program's own files.
+    ///
+    /// # Errors
+    /// It cannot be listed.
+    pub fn is_empty(&self) -> Result<bool, TreeError> {
+        let names =
+            names(self.fd.as_fd()).map_err(|errno| self.error("list this folder", errno))?;
+        Ok(names.iter().all(|(name, _)| is_reserved_part(name)))
     }
 
     /// Makes the folders that [`Root::place`] and [`Root::remove`] changed durable.

@@ -33,6 +33,26 @@ impl Root {
         }
         Ok(folder)
     }
+
+    /// Opens the folder `name` below `.remsync.d/` if it is there, and makes nothing.
+    pub(in crate::edge) fn own_folder_if_there(
+        &self,
+        name: &[u8],
+    ) -> Result<Option<OwnedFd>, TreeError> {
+        let mut folder = beneath::reopen(self.fd.as_fd())
+            .map_err(|errno| io_error(".remsync.d".to_owned(), "open it", errno))?;
+        for part in [OWN_FOLDER, name] {
+            folder = match beneath::open_folder(folder.as_fd(), part, self.device) {
+                Step::Folder(folder) => folder,
+                Step::Absent => return Ok(None),
+                Step::Other(what) => {
+                    let path = String::from_utf8_lossy(part).into_owned();
+                    return Err(TreeError::NotKnown { path, what });
+                }
+            };
+        }
+        Ok(Some(folder))
+    }
 }
 
 /// Opens the folder `name` of `parent`, ours alone, making it if it is missing.
@@ -109,7 +129,7 @@ pub fn rescue_each(
 }
 
 /// Removes all files in a folder of our own.
-pub(super) fn remove_files(fd: BorrowedFd<'_>) {
+pub fn remove_files(fd: BorrowedFd<'_>) {
     // What cannot be removed only takes room: the next run tries again.
     for (name, _) in scan::names(fd).unwrap_or_default() {
         let _ = rustix::fs::unlinkat(fd, name.as_slice(), AtFlags::empty());

@@ -28,6 +28,9 @@ pub struct Arrival<'a> {
     pub mtime_s: i64,
     /// The nanoseconds of that.
     pub mtime_ns: u32,
+    /// Just these permission bits, out of 0777, for what was here before; `None` for what comes
+    /// from elsewhere: then they follow the file that it replaces, and the user's umask.
+    pub mode: Option<u32>,
 }
 
 /// What was done.
@@ -134,6 +137,17 @@ impl Root {
         }
         let folders = self.prune(&place, path);
         Ok(Placed::Removed { displaced: *expected, folders })
+    }
+
+    /// Removes the folders above `path` that are empty, where nothing is at `path`: what a removal
+    /// that was killed left undone.
+    pub fn remove_empty_above(&self, path: &TreePath) {
+        let place = match self.resolve(path) {
+            Spot::Open { chain, name } => Place { chain, name, made: 0 },
+            Spot::Missing { chain } => Place { chain, name: b"", made: 0 },
+            Spot::Blocked(_) => return,
+        };
+        self.prune(&place, path);
     }
 
     /// Walks to the folder of `path`, making what is missing where a new file is to be.
@@ -433,6 +447,7 @@ fn ready(
     {
         mode &= !0o070;
     }
+    mode = arrival.mode.map_or(mode, |exact| exact & 0o777);
     if let Some(old) = old.filter(|old| old.st_uid != new.st_uid) {
         // Only the superuser can, and only for the superuser does it matter.
         let _ = rustix::fs::fchown(&fd, Some(Uid::from_raw(old.st_uid)), None);

@@ -1,13 +1,18 @@
 //! The store of kept versions: what was displaced or deleted, by content.
 //!
 //! Not a history: it knows contents, not when or why. Invariant: a file `ab/cdef…` held the bytes
-//! of that SHA-256 when it was moved in, and nothing is moved in before it is durable. Nothing is
-//! pruned yet.
+//! of that SHA-256 when it was moved in, and nothing is moved in before it is durable. A version
+//! is moved, never copied, unless its file has another name through which somebody may write.
 //!
 //! Below `.remsync.d/kept/`: `ab/cdef…` the versions; `sum/12345/` for format 1.3 an empty file
 //! for each digest whose BSD sum that is (sums alone would let one version take another's place);
 //! `in/` a folder for each run, for what is displaced but not yet kept. What a killed run left
-//! there is kept by the next.
+//! there is kept by the next. Looking is in `shelf`, what leaves again in `prune`, and copies of
+//! what was not displaced yet in `base`.
+
+mod base;
+mod prune;
+mod shelf;
 
 use std::fs::File;
 use std::io;
@@ -21,11 +26,20 @@ use rustix::io::Errno;
 use crate::format::digest::{self, Digests, digests_of, hex};
 use crate::model::Signature;
 
+pub use base::{Bases, COPY_BYTES_MAX};
+pub use prune::{DAY_MS, FRESH_MS, Policy, Pruned, prune};
+pub use shelf::Shelves;
+
 use super::tree::{
     Leaf, Root, RunFolder, Step, Touched, TreeError, io_error, make_folder, names, open_folder,
     open_leaf, rename_to_free, rescue_each,
 };
 use super::window::Window;
+
+/// The folder of what was displaced, below `.remsync.d/`.
+const KEPT: &[u8] = b"kept";
+/// The folder of copies for merges.
+const BASE: &[u8] = b"base";
 
 /// The store of one tree, open for one run.
 pub struct Kept {
@@ -52,8 +66,8 @@ impl Kept {
     /// # Errors
     /// It cannot be made, or what was left cannot be kept.
     pub fn open(root: &Root) -> Result<Kept, TreeError> {
-        let folder = root.own_folder(&[b"kept"])?;
-        let all = root.own_folder(&[b"kept", b"in"])?;
+        let folder = root.own_folder(&[KEPT])?;
+        let all = root.own_folder(&[KEPT, b"in"])?;
         let run = RunFolder::create(rustix::io::dup(&all).map_err(|e| fail("open it", e))?)?;
         let kept = Kept {
             folder,
@@ -168,6 +182,7 @@ impl Kept {
             Ok(()) => {}
             Err(Errno::EXIST) if self.has(shard.as_fd(), rest, stat) => {
                 remove(source)?;
+                renew(shard.as_fd(), rest)?;
             }
             // Cut short, or written to since: what is at hand is whole.
             Err(Errno::EXIST) => rustix::fs::renameat(source.0, source.1, &shard, rest)
@@ -238,12 +253,30 @@ impl Kept {
 
     /// Opens a folder of the store, if it is there.
     fn folder_in(&self, parent: BorrowedFd<'_>, name: &[u8]) -> Result<Option<OwnedFd>, TreeError> {
-        match open_folder(parent, name, self.device) {
-            Step::Folder(folder) => Ok(Some(folder)),
-            Step::Absent => Ok(None),
-            Step::Other(what) => Err(TreeError::NotKnown { path: PLACE.to_owned(), what }),
-        }
+        folder_in(parent, name, self.device)
     }
+}
+
+fn folder_in(
+    parent: BorrowedFd<'_>,
+    name: &[u8],
+    device: u64,
+) -> Result<Option<OwnedFd>, TreeError> {
+    match open_folder(parent, name, device) {
+        Step::Folder(folder) => Ok(Some(folder)),
+        Step::Absent => Ok(None),
+        Step::Other(what) => Err(TreeError::NotKnown { path: PLACE.to_owned(), what }),
+    }
+}
+
+/// Makes a version that was displaced once more as young as one that was displaced now: setting
+/// any time sets the one of the last change.
+fn renew(shard: BorrowedFd<'_>, name: &[u8]) -> Result<(), TreeError> {
+    let last_access = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+    let last_modification = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+    let times = rustix::fs::Timestamps { last_access, last_modification };
+    rustix::fs::utimensat(shard, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|errno| fail("renew a version", errno))
 }
 
 /// What errors of the store are about.
