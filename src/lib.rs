@@ -97,6 +97,7 @@
 //! | module | what it answers |
 //! |---|---|
 //! | [`rules::decide`] | which of two versions stays |
+//! | [`rules::brake`] | when so much would go that a person is asked |
 //! | [`rules::visit`] | what becomes of a whole package here |
 //! | [`rules::learn`] | what a package teaches |
 //! | [`rules::settle`] | when a question is one, and what an answer does |

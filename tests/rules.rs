@@ -9,6 +9,7 @@ use remsync::model::project::{Format, Identity};
 use remsync::model::verdict::{Choice, Deletions, Place, Verdict};
 use remsync::model::version::{Ancestor, Content};
 use remsync::model::{Address, Belief, History, Signature, Site, TreePath, Version};
+use remsync::rules::brake::{is_drastic, is_tree_gone};
 use remsync::rules::decide::{Lineage, adopt, bring_up_to_date, decide, join, judge};
 use remsync::rules::learn::{Route, route, take_in};
 use remsync::rules::observe::observe;
@@ -16,7 +17,7 @@ use remsync::rules::plan::{
     Named, Outgoing, RESEND_AFTER_MS, Request, TOMBSTONE_MS, What, With, accepted,
     forget_tombstones, issue, next_serial, orders as written, plan, take_back,
 };
-use remsync::rules::settle::{Settled, ask, choose, settle};
+use remsync::rules::settle::{self, Settled, ask, choose, judge_anew, settle};
 
 const A: u8 = b'a';
 const B: u8 = b'b';
@@ -264,6 +265,69 @@ fn choices() {
         assert_eq!(shown(&row.version, &row.history), after, "{name}");
         let again = decide(Some(Lineage::of(row)), Lineage::new(&arrived.0, &arrived.1));
         assert!(matches!(again, Verdict::Redundant | Verdict::Stale), "{name}: asked again");
+    }
+}
+
+#[test]
+fn a_merge_descends_from_both() {
+    for (name, before, arrived, after) in [
+        ("of two edits", "2a: 1o", "2b: 1o", "3c: 1o 2a 2b"),
+        ("where theirs is older", "5a: 1o", "2b: 1o", "6c: 1o 2b 5a"),
+        ("where theirs is younger", "2a: 1o", "9b: 1o 8d", "10c: 1o 2a 8d 9b"),
+        ("into the bytes of ours", "2c: 1o", "2b: 1o", "3c: 1o 2b 2c"),
+    ] {
+        let mut knowledge = knowing(before);
+        let (here, there) = (lineage(before), lineage(arrived));
+        let arrived = Lineage::new(&there.0, &there.1);
+        settle::merge(&mut knowledge, &f(), arrived, content(b'c'), 1);
+        let row = &knowledge.rows[&f()];
+        assert_eq!(shown(&row.version, &row.history), after, "{name}");
+        for side in [&here, &there] {
+            let at_that_side = decide(Some(Lineage::new(&side.0, &side.1)), Lineage::of(row));
+            let is_silent = matches!(at_that_side, Verdict::Replace | Verdict::Redundant);
+            assert!(is_silent, "{name}: {at_that_side:?}");
+        }
+    }
+}
+
+#[test]
+fn a_package_that_deletes_most_files_is_braked() {
+    let name = |n: usize| format!("f{n:02}");
+    for (files, deleted, stale, is_braked) in [
+        (19, 10, 0, true),
+        (20, 10, 0, false),
+        (10, 9, 0, false),
+        (10, 10, 0, true),
+        // What would not be deleted silently does not count.
+        (19, 10, 1, false),
+        (1_000, 501, 0, true),
+        (1_000, 500, 0, false),
+    ] {
+        let mut knowledge = Knowledge::new(1);
+        for n in 0..files {
+            let text = if n < stale { "3a: 1o" } else { "1o" };
+            let path = TreePath::new(name(n).as_bytes()).unwrap();
+            knowledge.rows.insert(path, row(text, 1));
+        }
+        let names: Vec<String> = (0..deleted).map(name).collect();
+        let rows: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "2-: 1o")).collect();
+        let orders = orders(1, None, None, &rows);
+        assert_eq!(is_drastic(&knowledge, &orders), is_braked, "{deleted} of {files}, {stale}");
+    }
+    for (gone, files, is_gone) in [(2, 2, false), (2, 3, true), (2, 4, false), (0, 0, false)] {
+        assert_eq!(is_tree_gone(gone, files), is_gone, "{gone} of {files}");
+    }
+}
+
+#[test]
+fn what_the_brake_held_waits_whatever_the_policy() {
+    let mut knowledge = knowing("1a");
+    for (why, verdict) in
+        [(Why::Deletion, Verdict::Replace), (Why::ManyDeletions, Verdict::Ask(Why::ManyDeletions))]
+    {
+        knowledge.questions = vec![Question { why, member: None, ..question("2-: 1a", 1) }];
+        let judged = judge_anew(&knowledge, &f(), &|_| Place::Inside, Deletions::Apply);
+        assert_eq!(judged[0].1, verdict, "{why:?}");
     }
 }
 

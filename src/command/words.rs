@@ -18,6 +18,7 @@ pub fn describe_why(why: Why) -> &'static str {
         Why::DeletedThere => "changed here, deleted there",
         Why::DeletedHere => "deleted here, changed there",
         Why::Deletion => "deleted there",
+        Why::ManyDeletions => "deleted there, with most of the files",
         Why::Ignored => "ignored here",
         Why::OutsideScan => "outside the scans here",
         Why::Sensitive => "a name that other programs obey",

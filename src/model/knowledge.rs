@@ -153,6 +153,8 @@ pub enum Why {
     DeletedHere,
     /// A deletion that would be silent, but deletions wait for a person.
     Deletion,
+    /// The same, in a package that deletes most files: it waits whatever the policy.
+    ManyDeletions,
     /// The path is ignored here.
     Ignored,
     /// The path is outside the scans here.
@@ -167,11 +169,12 @@ pub enum Why {
 
 impl Why {
     /// Every reason.
-    pub const ALL: [Why; 9] = [
+    pub const ALL: [Why; 10] = [
         Why::Conflict,
         Why::DeletedThere,
         Why::DeletedHere,
         Why::Deletion,
+        Why::ManyDeletions,
         Why::Ignored,
         Why::OutsideScan,
         Why::Sensitive,
@@ -186,6 +189,7 @@ impl Why {
             Why::DeletedThere => "deleted-there",
             Why::DeletedHere => "deleted-here",
             Why::Deletion => "deletion",
+            Why::ManyDeletions => "many-deletions",
             Why::Ignored => "ignored",
             Why::OutsideScan => "outside-scan",
             Why::Sensitive => "sensitive",

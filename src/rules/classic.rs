@@ -360,6 +360,42 @@ pub fn answer(
     Answered::Done
 }
 
+/// Carries out a merge, as [`super::visit::merge`] does: the originator is believed to hold what
+/// arrived, so that the merged file takes its place there.
+pub fn merge(
+    knowledge: &mut Knowledge,
+    hands: &mut dyn Hands,
+    answer: &Answer,
+    merged: Content,
+    from: Source,
+    receipt: &mut Receipt,
+) -> Answered {
+    let question = answer.question;
+    let path = &question.path;
+    receipt.touched.insert(path.clone());
+    let Look::Is(disk) = hands.look(path) else {
+        return Answered::Failed("it cannot be read, or is no plain file".into());
+    };
+    see(knowledge, path, disk);
+    if is_other_than_shown(answer.shown, disk) {
+        return Answered::ChangedMeanwhile;
+    }
+    match hands.put(path, &live(merged), from, disk) {
+        Put::Done => receipt.count(disk, merged),
+        Put::Changed => return Answered::ChangedMeanwhile,
+        Put::InTheWay => return Answered::Failed("something is in the way".into()),
+        Put::Failed(why) => return Answered::Failed(why),
+    }
+    see(knowledge, path, merged);
+    settle(knowledge, question, question.version.content.into());
+    Answered::Done
+}
+
+/// Enters what is on the disk for one path, as a scan would.
+pub fn observe(knowledge: &mut Knowledge, path: &TreePath, disk: Content) {
+    see(knowledge, path, disk);
+}
+
 /// Whether a person was shown something else; what a file is here is not stored, so that after
 /// a restart nothing was shown.
 fn is_other_than_shown(shown: Option<Version>, disk: Content) -> bool {

@@ -169,6 +169,11 @@ pub fn overrule(row: &mut Row, arrived: Lineage, choice: Choice, stamp: u64, now
         Choice::Keep => row.version.content,
         Choice::Take => arrived.version.content,
     };
+    merge(row, arrived, content, stamp, now_ms);
+}
+
+/// A person made `content` of both: it is a new version, which descends from either.
+pub fn merge(row: &mut Row, arrived: Lineage, content: Content, stamp: u64, now_ms: u64) {
     row.history.insert(row.version.ancestor());
     row.history.insert(arrived.version.ancestor());
     row.history.join(arrived.history);

@@ -1,6 +1,7 @@
 //! Floor 1, left: what follows. Pure functions over the model: no disk, no net, no process, no
 //! environment, no clock, no randomness; what they need is passed in.
 
+pub mod brake;
 pub mod classic;
 pub mod decide;
 pub mod learn;

@@ -11,6 +11,7 @@ use crate::model::verdict::Place;
 use crate::model::version::Content;
 use crate::model::{Signature, TreePath};
 
+use super::brake::is_tree_gone;
 use super::decide::bring_up_to_date;
 
 /// What looking at one path said.
@@ -82,8 +83,7 @@ impl Differences {
     /// Whether so much is gone that a person has to say that it is meant: everything, or more than
     /// half of the rows (an unmounted disk, a `rm` in the wrong folder).
     pub fn is_drastic(&self) -> bool {
-        // One file of one or two is an everyday deletion; the brake is for trees.
-        self.files > 2 && self.gone.len() * 2 > self.files
+        is_tree_gone(self.gone.len(), self.files)
     }
 
     /// Returns the paths whose rows [`record`] changes.

@@ -4,11 +4,12 @@
 //! one's place, and what the table has come to answer is withdrawn.
 
 use crate::model::TreePath;
-use crate::model::knowledge::{Knowledge, Question, Row};
+use crate::model::knowledge::{Knowledge, Question, Row, Why};
 use crate::model::verdict::{Choice, Deletions, Place, Verdict};
 use crate::model::version::{Content, History, Version};
 
-use super::decide::{Lineage, adopt, create, decide, join, judge, overrule};
+use super::brake;
+use super::decide::{self, Lineage, adopt, create, decide, join, judge, overrule};
 
 impl<'a> From<&'a Question> for Lineage<'a> {
     fn from(question: &'a Question) -> Lineage<'a> {
@@ -97,7 +98,12 @@ pub fn judge_anew(
     let open = knowledge.questions.iter().filter(|question| question.path == *path);
     let judged = |question: &Question| {
         let arrived = question.into();
-        judge(here, arrived, place(&arrived), deletions)
+        // What the brake held waits for a person, whatever the policy.
+        let deletions = if question.why == Why::ManyDeletions { Deletions::Ask } else { deletions };
+        match judge(here, arrived, place(&arrived), deletions) {
+            Verdict::Ask(Why::Deletion) => Verdict::Ask(brake::sticky(question.why)),
+            verdict => verdict,
+        }
     };
     open.map(|question| (question.clone(), judged(question))).collect()
 }
@@ -162,6 +168,24 @@ pub fn choose(
         }
     }
     settle(knowledge, path, arrived, choice.into(), now_ms)
+}
+
+/// Records that a person merged what is here with what arrived into `content`, which is there now.
+pub fn merge(
+    knowledge: &mut Knowledge,
+    path: &TreePath,
+    arrived: Lineage,
+    content: Content,
+    now_ms: u64,
+) {
+    let stamp = knowledge.stamp();
+    if !knowledge.rows.contains_key(path) {
+        let row = knowledge.first_row(content, stamp);
+        knowledge.insert_row(path.clone(), row);
+    }
+    if let Some(row) = knowledge.rows.get_mut(path) {
+        decide::merge(row, arrived, content, stamp, now_ms);
+    }
 }
 
 /// Returns the row of a file that was refused where nothing was: generation 0, never told to

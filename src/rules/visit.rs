@@ -12,10 +12,11 @@ use crate::model::orders::{Act, OrderRow, Orders};
 use crate::model::verdict::{Choice, Deletions, Place, Verdict};
 use crate::model::version::{Content, Version};
 
+use super::brake;
 use super::decide::{Lineage, bring_up_to_date, decide, judge};
 use super::learn::{Route, TakenIn, is_forgotten, take_in};
 use super::observe::Look;
-use super::settle::{Settled, ask, choose, hear, judge_anew, settle, withdraw};
+use super::settle::{self, Settled, ask, choose, hear, judge_anew, settle, withdraw};
 
 /// How often a row is judged again when its file changes under our hands.
 const TRIES_MAX: usize = 3;
@@ -105,14 +106,22 @@ pub struct Visit<'a> {
     pub now_ms: u64,
 }
 
-/// Processes one package. Removes go before updates.
+/// Processes one package. Removes go before updates. One that deletes most files deletes none
+/// unasked, whatever the policy.
 pub fn visit(knowledge: &mut Knowledge, hands: &mut dyn Hands, visit: &Visit) -> Receipt {
     let mut receipt = Receipt::default();
+    let is_braked =
+        visit.deletions == Deletions::Apply && brake::is_drastic(knowledge, visit.orders);
+    let deletions = if is_braked { Deletions::Ask } else { visit.deletions };
+    let visit = &Visit { deletions, ..*visit };
     let (gone, there): (Vec<&OrderRow>, Vec<&OrderRow>) =
         visit.orders.rows.iter().partition(|row| row.version.content == Content::Absent);
     // Deepest first, so that a folder is empty when it is its turn.
     for row in gone.into_iter().rev().chain(there) {
         arrive(knowledge, hands, visit, row, &mut receipt);
+    }
+    if is_braked {
+        brake_deletions(knowledge, visit.orders, &mut receipt);
     }
     if receipt.failed.is_empty() {
         if visit.orders.since.is_none() {
@@ -123,6 +132,23 @@ pub fn visit(knowledge: &mut Knowledge, hands: &mut dyn Hands, visit: &Visit) ->
         receipt.touched.extend(visit.orders.wants.iter().cloned());
     }
     receipt
+}
+
+/// Says of the deletions of a braked package that a person has to answer them, from now on.
+fn brake_deletions(knowledge: &mut Knowledge, orders: &Orders, receipt: &mut Receipt) {
+    let deleted = orders.rows.iter().filter(|order| order.version.content == Content::Absent);
+    let deleted: BTreeSet<&TreePath> = deleted.map(|order| &order.path).collect();
+    for question in &mut knowledge.questions {
+        let is_deletion = question.why == Why::Deletion && deleted.contains(&question.path);
+        if is_deletion && question.version.content == Content::Absent {
+            question.why = Why::ManyDeletions;
+        }
+    }
+    for (path, why) in &mut receipt.questions {
+        if *why == Why::Deletion && deleted.contains(path) {
+            *why = Why::ManyDeletions;
+        }
+    }
 }
 
 /// Returns the files that a remote has a word on: a package that lists every row may take it back.
@@ -206,6 +232,39 @@ pub fn answer(
         }
     }
     choose(knowledge, path, question.into(), choice, now_ms);
+    withdraw(knowledge, question);
+    judge_questions(knowledge, hands, path, deletions, now_ms, receipt);
+    Answered::Done
+}
+
+/// Carries out a merge that a person asked for: `merged`, which lies in `from`, takes the place of
+/// what is here, as a new version that descends from both. The answer's choice does not count.
+pub fn merge(
+    knowledge: &mut Knowledge,
+    hands: &mut dyn Hands,
+    answer: &Answer,
+    merged: Content,
+    from: Source,
+    receipt: &mut Receipt,
+) -> Answered {
+    let Answer { question, shown, deletions, now_ms, .. } = *answer;
+    let path = &question.path;
+    receipt.touched.insert(path.clone());
+    let Look::Is(disk) = hands.look(path) else {
+        return Answered::Failed("it cannot be read, or is no plain file".into());
+    };
+    see(knowledge, path, disk, Some(question.into()), now_ms);
+    if knowledge.rows.get(path).map(|row| row.version) != shown {
+        return Answered::ChangedMeanwhile;
+    }
+    let version = Version { generation: question.version.generation, content: merged };
+    match hands.put(path, &version, from, disk) {
+        Put::Done => receipt.count(disk, merged),
+        Put::Changed => return Answered::ChangedMeanwhile,
+        Put::InTheWay => return Answered::Failed("something is in the way".into()),
+        Put::Failed(why) => return Answered::Failed(why),
+    }
+    settle::merge(knowledge, path, question.into(), merged, now_ms);
     withdraw(knowledge, question);
     judge_questions(knowledge, hands, path, deletions, now_ms, receipt);
     Answered::Done
