@@ -137,6 +137,7 @@
 //! | [`edge::runs`] | the history of runs |
 //! | [`edge::state`] | a project's own files |
 //! | [`edge::lock`] | locks that die with their holder |
+//! | [`edge::program`] | an editor, a merge tool |
 //! | [`edge::queue`] | incoming packages |
 //! | [`edge::sent`] | the log of mails that went out |
 //! | [`edge::carrier`] | how mail leaves: SMTP, sendmail, maildirs, folders |
@@ -157,12 +158,20 @@
 //! | [`command::broadcast`] | `broadcast` |
 //! | [`command::process`] | `process` |
 //! | [`command::status`] | `status` |
-//! | [`command::resolve`] | `pending`, `resolve` |
+//! | [`command::pending`] | `pending` |
+//! | [`command::diff`] | `diff` |
+//! | [`command::resolve`] | `resolve` |
+//! | [`command::merge`] | merges two sides of a question |
+//! | [`command::log`] | `log` |
+//! | [`command::undo`] | `undo` |
+//! | [`command::restore`] | `restore` |
 //! | [`command::queue`], [`command::outbox`] | `queue` |
 //! | [`command::edit`] | `list`, `create`, `delete` |
 //! | [`command::find_mailer`] | `find-mailer` |
 //! | [`command::demo`] | `demo` |
 //! | [`command::deliver`] | the filter |
+//! | [`command::sides`] | what a question is about: here, there, and before |
+//! | [`command::keep`] | what is kept for later, and for how long |
 //! | [`command::survey`] | looks at the whole tree |
 //! | [`command::hands`] | does on disk what a visit asks for |
 //! | [`command::ask`] | puts questions at a terminal |

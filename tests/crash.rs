@@ -7,16 +7,21 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use support::{DELIVER, Home, REMSYNC, World};
+use support::{DELIVER, FileValue, Home, REMSYNC, World};
 
 /// Kills that were in time: the program was still running.
 const KILLS: usize = 200;
+/// The same for an undo, whose rounds are longer.
+const UNDO_KILLS: usize = 50;
+/// And for what is undone or merged after it.
+const OTHER_KILLS: usize = 25;
 
 #[test]
 fn process_killed_anywhere_ends_the_same() {
@@ -52,7 +57,7 @@ fn process_killed_anywhere_ends_the_same() {
     let twin = copy(&world, &b, "timed");
     let start = Instant::now();
     let _ = twin.run(&["process", "--batch"]).status();
-    let mut moments = Moments::below(start.elapsed());
+    let mut moments = Moments::below(start.elapsed(), KILLS);
     let mut random = Random::new();
     for round in 0.. {
         let Some(delay) = moments.next(&mut random) else { break };
@@ -83,7 +88,7 @@ fn the_filter_killed_anywhere_ends_the_same() {
     let calm = copy(&world, &b, "calm");
     let start = Instant::now();
     calm.deliver(&mail).done();
-    let mut moments = Moments::below(start.elapsed());
+    let mut moments = Moments::below(start.elapsed(), KILLS);
     let expected = queue(&calm);
     let mut random = Random::new();
     for round in 0.. {
@@ -134,8 +139,7 @@ fn broadcast_killed_anywhere_ends_the_same() {
         let twin = copy(&world, from, "calm");
         let start = Instant::now();
         twin.run(&["broadcast", "--batch"]).done();
-        let mut moments = Moments::below(start.elapsed());
-        moments.kills = KILLS / 8;
+        let mut moments = Moments::below(start.elapsed(), KILLS / 8);
         let expected = sent(&twin);
         b.mails().iter().for_each(|mail| fs::remove_file(mail).unwrap());
         let mut mails = 0;
@@ -162,6 +166,158 @@ fn broadcast_killed_anywhere_ends_the_same() {
         }
         assert!(mails >= moments.rounds);
     }
+}
+
+/// A home that has processed replacements, creations and a deletion; and its tree before that.
+fn processed(world: &World) -> (Home, BTreeMap<OsString, FileValue>) {
+    let (a, b) = (world.home("a"), world.home("b"));
+    for n in 0..40 {
+        a.write(format!("folder{}/f{n}", n % 4), format!("{n}\n"));
+    }
+    a.init(&[&b]).done();
+    a.run(&["broadcast"]).done();
+    b.deliver_all();
+    let id = b.first_entry();
+    b.run(&["accept", &id, "."]).done();
+    b.run(&["broadcast"]).done();
+    a.receive();
+    let before = b.files();
+    for n in 0..30 {
+        a.write(format!("folder{}/f{n}", n % 4), format!("{n} edited\n").repeat(n));
+    }
+    a.write("new/one", "new\n");
+    a.remove("folder3/f39");
+    a.run(&["broadcast"]).done();
+    let settings = fs::read_to_string(b.top.join("config.toml")).unwrap();
+    fs::write(b.top.join("config.toml"), settings + "[policy]\ndeletions = \"apply\"\n").unwrap();
+    b.deliver_all();
+    (b, before)
+}
+
+#[test]
+fn an_undo_killed_anywhere_ends_the_same() {
+    let world = World::new();
+    let (b, before) = processed(&world);
+    b.run(&["process", "--batch"]).done();
+    let (log, _) = b.json(&["log"]);
+    let number = log["runs"][0]["run"].to_string();
+    let calm = copy(&world, &b, "calm");
+    let start = Instant::now();
+    calm.run(&["undo", &number]).done();
+    let mut moments = Moments::below(start.elapsed(), UNDO_KILLS);
+    assert!(calm.files() == before);
+    let expected = (end(&calm), undone(&calm));
+    let mut random = Random::new();
+    for round in 0.. {
+        let Some(delay) = moments.next(&mut random) else { break };
+        let twin = copy(&world, &b, "killed");
+        let mut command = twin.command(REMSYNC);
+        moments.count(kill_after(command.args(["undo", &number]), delay));
+        let ran = twin.run(&["undo", &number]);
+        assert_eq!(ran.status(), 0, "round {round} of seed {}\n{}", random.seed, ran.story());
+        let ended = end(&twin);
+        assert!(
+            ended == expected.0,
+            "round {round} of seed {}:\n{ended:#?}\n--- without a crash\n{:#?}",
+            random.seed,
+            expected.0
+        );
+        assert_eq!(undone(&twin), expected.1, "round {round} of seed {}", random.seed);
+    }
+}
+
+#[test]
+fn what_a_killed_process_did_can_be_undone() {
+    let world = World::new();
+    let (b, before) = processed(&world);
+    let calm = copy(&world, &b, "calm");
+    let start = Instant::now();
+    calm.run(&["process", "--batch"]).done();
+    let mut moments = Moments::below(start.elapsed(), OTHER_KILLS);
+    calm.run(&["undo"]).done();
+    assert!(calm.files() == before);
+    let mut random = Random::new();
+    for round in 0.. {
+        let Some(delay) = moments.next(&mut random) else { break };
+        let twin = copy(&world, &b, "killed");
+        let mut command = twin.command(REMSYNC);
+        moments.count(kill_after(command.args(["process", "--batch"]), delay));
+        // Undone as it was left, or when it was run to its end.
+        if round % 2 == 0 {
+            twin.run(&["process", "--batch"]).done();
+        }
+        let ran = twin.run(&["undo"]);
+        assert_eq!(ran.status(), 0, "round {round} of seed {}\n{}", random.seed, ran.story());
+        let is_accept_undone = round % 2 == 1 && twin.files().is_empty();
+        assert!(
+            twin.files() == before || is_accept_undone,
+            "round {round} of seed {}\n{}\n{:#?}",
+            random.seed,
+            ran.story(),
+            twin.files()
+        );
+    }
+}
+
+#[test]
+fn a_merge_killed_anywhere_ends_the_same() {
+    let world = World::new();
+    let (a, b) = (world.home("a"), world.home("b"));
+    let text = |n: usize| format!("{n}\ntwo\nthree\nfour\nfive\n");
+    (0..12).for_each(|n| a.write(format!("f{n}"), text(n)));
+    a.init(&[&b]).done();
+    a.run(&["broadcast"]).done();
+    b.deliver_all();
+    let id = b.first_entry();
+    b.run(&["accept", &id, "."]).done();
+    b.run(&["broadcast"]).done();
+    a.receive();
+    for n in 0..12 {
+        a.write(format!("f{n}"), text(n) + "of a\n");
+        b.write(format!("f{n}"), "of b\n".to_owned() + &text(n));
+    }
+    a.run(&["broadcast"]).done();
+    assert_eq!(b.receive(), 1);
+    // Every file both ways: a merge, and one beside.
+    let commands = [["resolve", "f?", "merge"], ["resolve", "f1?", "both"]];
+    let bytes = |home: &Home| -> Vec<(OsString, Vec<u8>)> {
+        home.files().into_iter().map(|(name, file)| (name, file.bytes)).collect()
+    };
+    let calm = copy(&world, &b, "calm");
+    let start = Instant::now();
+    calm.run(&commands[0]).with(1);
+    let mut moments = Moments::below(start.elapsed(), OTHER_KILLS);
+    calm.run(&commands[1]).done();
+    let expected = bytes(&calm);
+    assert_eq!(expected.len(), 14);
+    let mut random = Random::new();
+    for round in 0.. {
+        let Some(delay) = moments.next(&mut random) else { break };
+        let twin = copy(&world, &b, "killed");
+        let (first, second) = (commands[round % 2], commands[(round + 1) % 2]);
+        let mut command = twin.command(REMSYNC);
+        moments.count(kill_after(command.args(first), delay));
+        // What it had answered is not asked any more.
+        let ran = twin.run(&first);
+        assert!(ran.status() >= 0, "{}", ran.story());
+        let _ = twin.run(&second).status();
+        let (pending, status) = twin.json(&["pending"]);
+        assert_eq!(status, 0, "round {round} of seed {}: {pending:#}", random.seed);
+        let ended = bytes(&twin);
+        assert!(ended == expected, "round {round} of seed {}:\n{ended:#?}", random.seed);
+    }
+}
+
+/// What the history tells of the last run, told once however often it was gone on with.
+fn undone(home: &Home) -> Vec<String> {
+    let (log, _) = home.json(&["log"]);
+    let run = &log["runs"][0];
+    assert_eq!((&run["command"], &run["ended"]), (&"undo".into(), &true.into()), "{log:#}");
+    let mut lines: Vec<String> =
+        run["changes"].as_array().unwrap().iter().map(ToString::to_string).collect();
+    lines.sort();
+    lines.dedup();
+    lines
 }
 
 /// What a person can see of a home: its tree, what it knows, what waits.
@@ -227,8 +383,8 @@ struct Moments {
 }
 
 impl Moments {
-    fn below(most: Duration) -> Moments {
-        Moments { kills: KILLS, most, rounds: 0, in_time: 0 }
+    fn below(most: Duration, kills: usize) -> Moments {
+        Moments { kills, most, rounds: 0, in_time: 0 }
     }
 
     /// Returns the next delay; `None` once enough were in time.

@@ -23,8 +23,16 @@ pub enum Command {
     Status,
     /// `pending`.
     Pending,
-    /// `resolve FILE… keep|take`.
-    Resolve(Vec<OsString>, String),
+    /// `diff [FILE…]`.
+    Diff(Vec<OsString>),
+    /// `resolve FILE… keep|take|both|merge`; none with `--all` or `--from`.
+    Resolve(Vec<OsString>, Decision),
+    /// `log [FILE]`.
+    Log(Option<OsString>),
+    /// `undo [RUN]`.
+    Undo(Option<u64>),
+    /// `restore FILE [VERSION]`.
+    Restore(OsString, Option<String>),
     /// `queue [list]`, `queue show|drop|retry ID`.
     Queue(QueueVerb),
     /// `list [TYPE]`; `None` is all but the files.
@@ -41,6 +49,19 @@ pub enum Command {
     Help,
     /// `quit`.
     Quit,
+}
+
+/// What a person answers to a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// What is here stays.
+    Keep,
+    /// What arrived takes its place.
+    Take,
+    /// What arrived is put beside what is here, under a name of its own.
+    Both,
+    /// One version is made of both.
+    Merge,
 }
 
 /// What `queue` does.
@@ -72,8 +93,20 @@ pub enum Kind {
 }
 
 /// The full words of the commands that have no abbreviation, with what they do, for the help.
-pub const FULL_WORDS: &[&str] =
-    &["init", "accept", "status", "pending", "resolve", "queue", "find-mailer", "demo"];
+pub const FULL_WORDS: &[&str] = &[
+    "init",
+    "accept",
+    "status",
+    "pending",
+    "diff",
+    "resolve",
+    "log",
+    "undo",
+    "restore",
+    "queue",
+    "find-mailer",
+    "demo",
+];
 
 /// Reads one command; `None` if there are no words.
 ///
@@ -88,7 +121,15 @@ pub fn parse(words: &[OsString]) -> Result<Option<Command>, Failure> {
         Some("pending") => no_more(Command::Pending, rest)?,
         Some("demo") => no_more(Command::Demo, rest)?,
         Some("accept") => parse_accept(rest)?,
+        Some("diff") => Command::Diff(rest.to_vec()),
         Some("resolve") => parse_resolve(rest)?,
+        Some("log") => match rest {
+            [] => Command::Log(None),
+            [file] => Command::Log(Some(file.clone())),
+            _ => return Err(Failure::new("log takes one file, or none")),
+        },
+        Some("undo") => parse_undo(rest)?,
+        Some("restore") => parse_restore(rest)?,
         Some("queue") => parse_queue(rest)?,
         Some("find-mailer") => match texts(rest)?.as_slice() {
             [] => Command::FindMailer(None),
@@ -98,6 +139,25 @@ pub fn parse(words: &[OsString]) -> Result<Option<Command>, Failure> {
         _ => parse_classic(words)?,
     };
     Ok(Some(command))
+}
+
+impl Decision {
+    /// Reads a word.
+    pub fn parse(word: &str) -> Option<Decision> {
+        [Decision::Keep, Decision::Take, Decision::Both, Decision::Merge]
+            .into_iter()
+            .find(|decision| decision.name() == word)
+    }
+
+    /// Returns the word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Decision::Keep => "keep",
+            Decision::Take => "take",
+            Decision::Both => "both",
+            Decision::Merge => "merge",
+        }
+    }
 }
 
 /// A keyword of the 1994 language.
@@ -218,15 +278,31 @@ fn parse_accept(rest: &[OsString]) -> Result<Command, Failure> {
 
 fn parse_resolve(rest: &[OsString]) -> Result<Command, Failure> {
     let fault = || {
-        Failure::new("resolve takes files and then \"keep\" or \"take\"")
+        Failure::new("resolve takes files and then \"keep\", \"take\", \"both\" or \"merge\"")
             .hinted("\"remsync pending\" lists what waits")
     };
-    let (choice, files) = rest.split_last().ok_or_else(fault)?;
-    let choice = choice.to_str().ok_or_else(fault)?;
-    if files.is_empty() || !matches!(choice, "keep" | "take") {
-        return Err(fault());
+    let (decision, files) = rest.split_last().ok_or_else(fault)?;
+    let decision = decision.to_str().and_then(Decision::parse).ok_or_else(fault)?;
+    Ok(Command::Resolve(files.to_vec(), decision))
+}
+
+fn parse_undo(rest: &[OsString]) -> Result<Command, Failure> {
+    let number = |word: &OsString| word.to_str().and_then(|word| word.parse::<u64>().ok());
+    match rest {
+        [] => Ok(Command::Undo(None)),
+        [run] if number(run).is_some() => Ok(Command::Undo(number(run))),
+        _ => Err(Failure::new("undo takes the number of a run, or nothing for the last one")
+            .hinted("\"remsync log\" lists the runs")),
     }
-    Ok(Command::Resolve(files.to_vec(), choice.to_owned()))
+}
+
+fn parse_restore(rest: &[OsString]) -> Result<Command, Failure> {
+    match rest {
+        [file] => Ok(Command::Restore(file.clone(), None)),
+        [file, version] => Ok(Command::Restore(file.clone(), Some(shown(version)))),
+        _ => Err(Failure::new("restore takes a file and a version")
+            .hinted("without a version it lists those that are kept")),
+    }
 }
 
 fn parse_queue(rest: &[OsString]) -> Result<Command, Failure> {
@@ -311,9 +387,23 @@ mod tests {
             ("status x", None),
             (
                 "resolve a b keep",
-                Some(Command::Resolve(vec!["a".into(), "b".into()], "keep".into())),
+                Some(Command::Resolve(vec!["a".into(), "b".into()], Decision::Keep)),
             ),
-            ("resolve keep", None),
+            ("resolve a merge", Some(Command::Resolve(vec!["a".into()], Decision::Merge))),
+            // With --all or --from no file is named.
+            ("resolve both", Some(Command::Resolve(vec![], Decision::Both))),
+            ("resolve", None),
+            ("resolve a", None),
+            ("diff a b", Some(Command::Diff(vec!["a".into(), "b".into()]))),
+            ("log", Some(Command::Log(None))),
+            ("log a b", None),
+            ("undo 7", Some(Command::Undo(Some(7)))),
+            ("undo", Some(Command::Undo(None))),
+            ("undo f", None),
+            ("undo 7 8", None),
+            ("restore f", Some(Command::Restore("f".into(), None))),
+            ("restore f 12ab", Some(Command::Restore("f".into(), Some("12ab".into())))),
+            ("restore", None),
             ("resolve a maybe", None),
             ("queue", Some(Command::Queue(QueueVerb::List))),
             ("queue drop 1", Some(Command::Queue(QueueVerb::Drop("1".into())))),

@@ -1,13 +1,18 @@
 //! The hands of a visit: the tree on disk, and the packages that versions come from.
+//!
+//! Invariant: a change is noted in the run history before it is made.
 
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{Read, Write};
 
-use crate::edge::kept::Kept;
+use crate::edge::kept::{Kept, Shelves};
 use crate::edge::queue::Queue;
-use crate::edge::tree::{Arrival, PlaceFault, Staging, TreeError};
-use crate::format::digest::{hex, sha256_of};
+use crate::edge::runs::RunLog;
+use crate::edge::tree::{self, Arrival, PlaceFault, Staging, TreeError};
+use crate::format::digest::{digests_of, hex, sha256_of};
 use crate::format::package::{self, Member, Package, PackageFault, Sink};
+use crate::model::project::Format;
+use crate::model::run::{Before, Change, Event};
 use crate::model::verdict::Place;
 use crate::model::version::{Content, Version};
 use crate::model::{Signature, TreePath};
@@ -21,6 +26,16 @@ use super::survey::{look_at_disk, place_of};
 pub struct Staged {
     staging: Staging,
     members: Vec<Member>,
+    origin: Origin,
+}
+
+/// Where a staged file comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// A package of the queue.
+    Package,
+    /// It was made here: a merge.
+    Here,
 }
 
 /// Unpacks a package beside the tree: nothing in the tree is touched, and what is not a sound
@@ -40,7 +55,7 @@ pub fn stage(ground: &Ground, from: impl Read) -> Result<(Package, Staged), Pack
         fault => fault,
     })?;
     let members = package.members.clone();
-    Ok((package, Staged { staging, members }))
+    Ok((package, Staged { staging, members, origin: Origin::Package }))
 }
 
 struct StagingSink<'a>(&'a Staging);
@@ -56,23 +71,89 @@ impl Sink for StagingSink<'_> {
 pub struct DiskHands<'a> {
     ground: &'a Ground,
     queue: &'a Queue,
+    runs: &'a RunLog,
     kept: Kept,
     staged: HashMap<[u8; 32], Staged>,
+    /// Where versions lie that are put back; each has a number.
+    bench: Option<(Staging, u64)>,
 }
 
 impl<'a> DiskHands<'a> {
-    /// Returns hands without any package yet.
+    /// Returns hands without any package yet, whose changes are noted in `runs`.
     ///
     /// # Errors
     /// The store of kept versions cannot be opened.
-    pub fn new(ground: &'a Ground, queue: &'a Queue) -> Result<DiskHands<'a>, TreeError> {
+    pub fn new(
+        ground: &'a Ground,
+        queue: &'a Queue,
+        runs: &'a RunLog,
+    ) -> Result<DiskHands<'a>, TreeError> {
         let kept = Kept::open(&ground.root)?;
-        Ok(DiskHands { ground, queue, kept, staged: HashMap::new() })
+        Ok(DiskHands { ground, queue, runs, kept, staged: HashMap::new(), bench: None })
     }
 
     /// Gives them a package that is unpacked already.
     pub fn hold(&mut self, package: [u8; 32], staged: Staged) {
         self.staged.insert(package, staged);
+    }
+
+    /// Gives them bytes that were made here; returns where they are, and the signature that the
+    /// project's format gives them.
+    ///
+    /// # Errors
+    /// They cannot be written beside the tree.
+    pub fn hold_bytes(
+        &mut self,
+        bytes: &[u8],
+        executable: bool,
+        now_ms: u64,
+    ) -> Result<(Source, Signature), TreeError> {
+        let staging = self.ground.root.stage()?;
+        write_to(&staging, "1", bytes)?;
+        let digests = digests_of(bytes).map_err(|source| io_fault("1", source))?;
+        let member = Member {
+            number: 1,
+            size_bytes: bytes.len() as u64,
+            executable,
+            mtime_s: i64::try_from(now_ms / 1000).unwrap_or(0),
+            mtime_ns: u32::try_from(now_ms % 1000 * 1_000_000).unwrap_or(0),
+            sha256: digests.sha256,
+            sum: digests.sum,
+        };
+        let signature = match self.ground.format {
+            Format::V1_3 => Signature::Sum(digests.sum),
+            Format::V2_0 => Signature::Sha256 { digest: digests.sha256, executable },
+        };
+        let staged = Staged { staging, members: vec![member], origin: Origin::Here };
+        self.staged.insert(digests.sha256, staged);
+        Ok((Source { package: digests.sha256, member: Some(1) }, signature))
+    }
+
+    /// Puts a path back to what it was, if `there`, with a SHA-256 digest in either format, is
+    /// what is there now. The bytes come out of the store, as a copy: the store's own is not one
+    /// that somebody may write to.
+    pub fn put_back(&mut self, path: &TreePath, wanted: &Before, there: Content) -> Put {
+        let before = self.before(path, there);
+        let change = Change { path: path.clone(), before, after: wanted.content, package: None };
+        let Content::File(signature) = wanted.content else {
+            return self.noted(change, |hands| hands.remove(path, there, Format::V2_0));
+        };
+        let name = match self.bring(&signature) {
+            Ok(name) => name,
+            Err(why) => return Put::Failed(why),
+        };
+        self.noted(change, |hands| {
+            let Some((staging, _)) = &hands.bench else { return Put::Failed(NOT_KEPT.into()) };
+            let arrival = Arrival {
+                staged: staging.staged(&name),
+                executable: wanted.mode & 0o100 != 0,
+                mtime_s: wanted.mtime_s,
+                mtime_ns: wanted.mtime_ns,
+                mode: Some(wanted.mode),
+            };
+            let root = &hands.ground.root;
+            put(path, root.place(path, &arrival, &there, Format::V2_0, &hands.kept).map(drop))
+        })
     }
 
     /// Unpacks a package from the queue, unless it is already.
@@ -84,6 +165,34 @@ impl<'a> DiskHands<'a> {
             self.staged.insert(package, staged);
         }
         Ok(())
+    }
+
+    /// Copies a kept version to the bench, where the file system can by sharing its blocks.
+    fn bring(&mut self, signature: &Signature) -> Result<String, String> {
+        let Signature::Sha256 { digest, .. } = signature else { return Err(NOT_KEPT.into()) };
+        let root = &self.ground.root;
+        let shelves = Shelves::open(root).map_err(|error| error.to_string())?;
+        let found = shelves.open_version(digest).map_err(|error| error.to_string())?;
+        let (mut version, _) = found.ok_or(NOT_KEPT)?;
+        if self.bench.is_none() {
+            self.bench = Some((root.stage().map_err(|error| error.to_string())?, 0));
+        }
+        let (staging, count) = self.bench.as_mut().ok_or(NOT_KEPT)?;
+        *count += 1;
+        let name = count.to_string();
+        let copy = || {
+            use std::io::Seek;
+            version.rewind()?;
+            let mut file = staging.create(&name).map_err(std::io::Error::other)?;
+            std::io::copy(&mut version, &mut file)?;
+            file.rewind()?;
+            sha256_of(file)
+        };
+        match { copy }() {
+            Ok((copied, _)) if copied == *digest => Ok(name),
+            Ok(_) => Err("its kept version changed while it was read".into()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     fn place(
@@ -99,24 +208,84 @@ impl<'a> DiskHands<'a> {
         if let Err(why) = self.ensure_staged(from.package) {
             return Put::Failed(why);
         }
-        let member =
-            |staged: &Staged| staged.members.iter().find(|member| member.number == number).cloned();
         let staged = self.staged.get(&from.package);
-        let Some((staged, member)) = staged.and_then(|staged| Some((staged, member(staged)?)))
-        else {
+        let member = staged.and_then(|staged| {
+            let member = staged.members.iter().find(|member| member.number == number)?;
+            Some((member.clone(), staged.origin))
+        });
+        let Some((member, origin)) = member else {
             return Put::Failed("its package has no such file".into());
         };
-        let name = number.to_string();
-        let arrival = Arrival {
-            staged: staged.staging.staged(&name),
-            executable: signature.executable().unwrap_or(member.executable),
-            mtime_s: member.mtime_s,
-            mtime_ns: member.mtime_ns,
-            mode: None,
+        let executable = signature.executable().unwrap_or(member.executable);
+        let change = Change {
+            path: path.clone(),
+            before: self.before(path, expected),
+            after: Content::File(Signature::Sha256 { digest: member.sha256, executable }),
+            package: (origin == Origin::Package).then_some(from.package),
         };
-        let Ground { root, format, .. } = self.ground;
-        put(path, root.place(path, &arrival, &expected, *format, &self.kept).map(drop))
+        self.noted(change, |hands| {
+            let Some(staged) = hands.staged.get(&from.package) else {
+                return Put::Failed("its package is gone".into());
+            };
+            let name = number.to_string();
+            let arrival = Arrival {
+                staged: staged.staging.staged(&name),
+                executable,
+                mtime_s: member.mtime_s,
+                mtime_ns: member.mtime_ns,
+                mode: None,
+            };
+            let Ground { root, format, .. } = hands.ground;
+            put(path, root.place(path, &arrival, &expected, *format, &hands.kept).map(drop))
+        })
     }
+
+    fn remove(&mut self, path: &TreePath, expected: Content, format: Format) -> Put {
+        put(path, self.ground.root.remove(path, &expected, format, &self.kept).map(drop))
+    }
+
+    /// Makes a change between the note that it is made and, if it is not, the note of that.
+    fn noted(&mut self, change: Change, make: impl FnOnce(&mut Self) -> Put) -> Put {
+        let path = change.path.clone();
+        if let Err(error) = self.runs.note(&Event::Change(change)) {
+            return Put::Failed(error.to_string());
+        }
+        let done = make(self);
+        if done != Put::Done {
+            // Without it the history only tells of a change too many, which undoes to nothing.
+            let _ = self.runs.note(&Event::Void(path));
+        }
+        done
+    }
+
+    /// Returns what is at a path, for the run history.
+    fn before(&self, path: &TreePath, expected: Content) -> Before {
+        let root = &self.ground.root;
+        let content = match expected {
+            Content::Absent => return Before::NOTHING,
+            Content::File(Signature::Sha256 { .. }) => expected,
+            // A sum does not name one version.
+            Content::File(Signature::Sum(_)) => match root.look(path, Format::V2_0) {
+                tree::Look::File(found) => Content::File(found.signature),
+                tree::Look::Absent | tree::Look::NotKnown(_) => return Before::NOTHING,
+            },
+        };
+        let Some(marks) = root.marks(path) else { return Before::NOTHING };
+        let tree::Marks { mode, mtime_s, mtime_ns } = marks;
+        Before { content, mode, mtime_s, mtime_ns }
+    }
+}
+
+/// Why a version cannot be put back.
+const NOT_KEPT: &str = "that version is no longer kept";
+
+fn write_to(staging: &Staging, name: &str, bytes: &[u8]) -> Result<(), TreeError> {
+    let written = staging.create(name)?.write_all(bytes);
+    written.map_err(|source| io_fault(name, source))
+}
+
+fn io_fault(name: &str, source: std::io::Error) -> TreeError {
+    TreeError::Io { path: format!("staged file {name}"), act: "write it", source }
 }
 
 impl Hands for DiskHands<'_> {
@@ -143,8 +312,14 @@ impl Hands for DiskHands<'_> {
         match version.content {
             Content::File(signature) => self.place(path, &signature, from, expected),
             Content::Absent => {
-                let Ground { root, format, .. } = self.ground;
-                put(path, root.remove(path, &expected, *format, &self.kept).map(drop))
+                let change = Change {
+                    path: path.clone(),
+                    before: self.before(path, expected),
+                    after: Content::Absent,
+                    package: Some(from.package),
+                };
+                let format = self.ground.format;
+                self.noted(change, |hands| hands.remove(path, expected, format))
             }
         }
     }

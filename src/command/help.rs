@@ -14,7 +14,9 @@ usage: remsync [OPTIONS] [COMMAND …]
   process [FILE or ID]   apply what arrived
   status                 where every file stands
   pending                what waits for you
-  resolve FILE… keep|take
+  diff [FILE…]           what is here beside what arrived
+  resolve FILE… keep|take|both|merge
+  log [FILE], undo [RUN], restore FILE [VERSION]      what was done here, and back
   queue [list] [--out], queue show|drop|retry ID      what came; what waits to go
   accept ID DIR          make the tree that a first package proposes
   list [TYPE]            here, remote, scan, ignore, files
@@ -40,7 +42,13 @@ Commands (the manual's keywords may be shortened to their first letter: b, p, l 
   process [FILE or ID]     apply a package, or all that arrived, and ask at a terminal
   status                   where every file stands at every site
   pending                  what waits for a person: conflicts, deletions, first packages
-  resolve FILE… keep|take  answer: keep what is here, or take what arrived
+  diff [FILE…]             what is here beside what arrived, line by line
+  resolve FILE… ANSWER     answer with keep (what is here), take (what arrived), both (the other
+                           beside ours, under a name of its own) or merge; FILE may be a wildcard,
+                           and FILE:N one of several versions that wait
+  log [FILE]               what was done here, run by run, newest first
+  undo [RUN]               the files of a run as they were before it; the last one without RUN
+  restore FILE [VERSION]   one file as it was once; without VERSION lists what is kept
   queue [list]             the packages that arrived; with --out, those that no carrier took
   queue show ID            all about one
   queue drop ID            take one out for good; what it was to carry is due again
@@ -63,6 +71,9 @@ Options, before or after the command:
   -i, --inventory          broadcast signatures only, no contents
       --batch              never ask: what needs a person is held
       --json               one JSON document on standard output
+      --all                resolve: every question
+      --from ADDRESS       resolve, diff: the questions about this site's versions
+      --base               diff: what each side changed since the version before both
       --to DIR             broadcast: packages as files in DIR, not by mail
       --out                queue: the outbox, packages that no carrier took
       --self-test          find-mailer: send a mail, and wait until the filter has it
@@ -80,6 +91,6 @@ Options, before or after the command:
 
 Exit status: 0 done; 1 done, and something waits for a person; 2 something failed.
 Environment: REMSYNC_CONFIG, REMSYNC_QUEUE, REMSYNC_TRANSPORT, REMSYNC_SMTP_PASSWORD override the
-settings file.
+settings file; REMSYNC_MERGE, VISUAL and EDITOR name programs for merge.
 See remsync(1), remsync-deliver(1), remsync(5), remsync-package(5).
 ";

@@ -4,22 +4,30 @@ pub mod ask;
 pub mod broadcast;
 pub mod deliver;
 pub mod demo;
+pub mod diff;
 pub mod edit;
 pub mod find_mailer;
 pub mod grammar;
 pub mod hands;
 pub mod help;
 pub mod init;
+pub mod keep;
+pub mod log;
+pub mod merge;
 pub mod options;
 pub mod outbox;
 pub mod outcome;
+pub mod pending;
 pub mod process;
 pub mod prompt;
 pub mod queue;
 pub mod resolve;
+pub mod restore;
 pub mod session;
+pub mod sides;
 pub mod status;
 pub mod survey;
+pub mod undo;
 pub mod words;
 
 use std::ffi::OsString;
@@ -68,8 +76,12 @@ pub fn run_command(session: &Session, command: &Command) -> Result<Outcome, Fail
         Command::Broadcast(sites) => broadcast::run(session, sites),
         Command::Process(what) => process::run(session, what.as_ref()),
         Command::Status => status::run(session),
-        Command::Pending => resolve::pending(session),
-        Command::Resolve(files, choice) => resolve::resolve(session, files, choice),
+        Command::Pending => pending::run(session),
+        Command::Diff(files) => diff::run(session, files),
+        Command::Resolve(files, decision) => resolve::resolve(session, files, *decision),
+        Command::Log(file) => log::run(session, file.as_ref()),
+        Command::Undo(run) => undo::run(session, *run),
+        Command::Restore(file, version) => restore::run(session, file, version.as_deref()),
         Command::Queue(verb) => queue::run(session, verb),
         Command::List(kind) => edit::list(session, *kind),
         Command::Create(kind, words) => edit::create(session, *kind, words),

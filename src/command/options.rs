@@ -46,6 +46,12 @@ pub struct Options {
     pub self_test: bool,
     /// `find-mailer --wait SECONDS`.
     pub wait_s: Option<u64>,
+    /// `resolve --all`: every question.
+    pub all: bool,
+    /// `resolve --from ADDRESS`, `diff --from ADDRESS`: the questions about one site's versions.
+    pub from_site: Option<String>,
+    /// `diff --base`: what each side changed.
+    pub base: bool,
     /// The words of the command.
     pub words: Vec<OsString>,
     /// Help or version was asked for instead.
@@ -69,7 +75,15 @@ impl Options {
     /// # Errors
     /// An option that does not exist, or lacks its value.
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Options, Failure> {
-        let mut options = Options::default();
+        Options::default().and(arguments)
+    }
+
+    /// Reads more of them, such as a line at the prompt.
+    ///
+    /// # Errors
+    /// As [`Options::parse`].
+    pub fn and(self, arguments: impl IntoIterator<Item = OsString>) -> Result<Options, Failure> {
+        let mut options = self;
         let mut parser = lexopt::Parser::from_args(arguments);
         while let Some(argument) = parser.next().map_err(usage)? {
             use lexopt::Arg::{Long, Short, Value};
@@ -96,6 +110,9 @@ impl Options {
                     let fault = |_| Failure::new("--wait takes a number of seconds");
                     options.wait_s = Some(seconds.parse().map_err(fault)?);
                 }
+                Long("all") => options.all = true,
+                Long("from") => options.from_site = Some(text(&mut parser, "--from")?),
+                Long("base") => options.base = true,
                 Short('h') => options.instead = Some(Instead::ShortHelp),
                 Long("help") => options.instead = Some(Instead::Help),
                 Short('V') | Long("version") => options.instead = Some(Instead::Version),

@@ -84,6 +84,14 @@ pub fn answer(text: impl fmt::Display) {
     print(&escaped_lines(&text.to_string()));
 }
 
+/// Prints a text of many lines on standard output, as it ends; what could drive a terminal is
+/// escaped, tabs are not.
+pub fn answer_text(text: &str) {
+    let lines: Vec<String> = text.split('\t').map(escaped_lines).collect();
+    let text = lines.join("\t");
+    print(text.strip_suffix('\n').unwrap_or(&text));
+}
+
 /// Prints one JSON document on standard output; what could drive a terminal is escaped as JSON
 /// escapes it.
 pub fn answer_json(value: &serde_json::Value) {

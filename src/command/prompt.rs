@@ -36,12 +36,17 @@ pub fn run(session: &Session) -> Result<Outcome, Failure> {
             .filter(|word| !word.is_empty())
             .map(|word| OsStr::from_bytes(word).to_owned())
             .collect();
-        let ran = match grammar::parse(&words) {
-            Ok(Some(Command::Quit)) => return Ok(outcome),
+        let read = session.options.clone().and(words).and_then(|mut options| {
+            let words = std::mem::take(&mut options.words);
+            Ok((options, grammar::parse(&words)?))
+        });
+        let ran = match read {
+            Ok((_, Some(Command::Quit))) => return Ok(outcome),
             // Each command is a run of its own: a prompt may stay open for days.
-            Ok(Some(command)) => Session::new(session.options.clone())
-                .and_then(|session| super::run_command(&session, &command)),
-            Ok(None) => Ok(Outcome::Done),
+            Ok((options, Some(command))) => {
+                Session::new(options).and_then(|session| super::run_command(&session, &command))
+            }
+            Ok((_, None)) => Ok(Outcome::Done),
             Err(failure) => Err(failure),
         };
         outcome = outcome.and(ran.unwrap_or_else(|failure| {

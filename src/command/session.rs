@@ -5,18 +5,31 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::edge::carrier::{self, Access, Carrier, PasswordSources, Transport, parse_transport};
+use crate::edge::kept::DAY_MS;
 use crate::edge::places::Places;
 use crate::edge::queue::Queue;
+use crate::edge::runs::RunLog;
 use crate::edge::state::State;
 use crate::edge::tree::Root;
 use crate::format::settings::{self, Settings};
 use crate::model::project::{Format, Identity, Project};
+use crate::model::run::Kind;
 use crate::model::verdict::Deletions;
 use crate::rules::plan::RESEND_AFTER_MS;
 use crate::rules::select::Selection;
 
 use super::options::Options;
 use super::outcome::Failure;
+
+/// Days for which versions are kept, unless the settings say otherwise.
+const KEEP_DAYS: u64 = 90;
+/// Bytes of kept versions, unless the settings say otherwise.
+const KEEP_BYTES_MAX: u64 = 2 << 30;
+/// Bytes of copies for merges, unless the settings say otherwise.
+const BASE_BYTES_MAX: u64 = 256 << 20;
+
+/// The run history's name in the project's own folder.
+pub const RUNS: &str = "runs";
 
 /// What every command is given.
 pub struct Session {
@@ -195,6 +208,21 @@ impl Session {
         }
     }
 
+    /// Returns for how long versions are kept, in ms.
+    pub fn keep_ms(&self) -> u64 {
+        self.settings.keep_days.unwrap_or(KEEP_DAYS).saturating_mul(DAY_MS)
+    }
+
+    /// Returns how many bytes of kept versions there may be.
+    pub fn keep_bytes_max(&self) -> u64 {
+        self.settings.keep_max_bytes.unwrap_or(KEEP_BYTES_MAX)
+    }
+
+    /// Returns how many bytes of copies for merges there may be.
+    pub fn base_bytes_max(&self) -> u64 {
+        self.settings.base_max_bytes.unwrap_or(BASE_BYTES_MAX)
+    }
+
     /// Returns after how many ms something unacknowledged is sent again.
     pub fn resend_after_ms(&self) -> u64 {
         self.settings.resend_after_seconds.map_or(RESEND_AFTER_MS, |s| s.saturating_mul(1000))
@@ -231,6 +259,11 @@ impl OpenProject {
     pub fn with(state: State, project: Project) -> Result<OpenProject, Failure> {
         let ground = Ground::open(state.dir(), &project.identity)?;
         Ok(OpenProject { state, project, ground })
+    }
+
+    /// Opens the run history for a run of `kind`.
+    pub fn runs(&self, kind: Kind, now_ms: u64) -> RunLog {
+        RunLog::begin(&self.state.private(RUNS), kind, None, now_ms)
     }
 }
 

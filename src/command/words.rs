@@ -4,12 +4,14 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use crate::model::knowledge::{Question, Why};
+use crate::format::difference::{is_text, unified};
+use crate::model::knowledge::{Knowledge, Question, Why};
 use crate::model::orders::Orders;
 use crate::model::project::{Identity, Project};
 use crate::rules::learn::NotForUs;
 
 use super::outcome::counted;
+use super::sides::{Base, Side, Sides};
 
 /// Returns why something is a question, in a few words.
 pub fn describe_why(why: Why) -> &'static str {
@@ -27,19 +29,110 @@ pub fn describe_why(why: Why) -> &'static str {
     }
 }
 
+/// Returns the reason that has this name.
+pub fn why_named(name: &str) -> Option<Why> {
+    Why::ALL.into_iter().find(|why| why.name() == name)
+}
+
 /// Returns one question in a line: what, why, who, when.
 pub fn describe_question(project: &Project, question: &Question) -> String {
-    let who = project
-        .identity
-        .remotes
-        .get(question.remote)
-        .map_or("a site unknown now", |site| site.address.as_str());
     format!(
-        "{}: {} (from {who}, arrived {})",
-        question.path,
+        "{}: {} (from {}, arrived {})",
+        label(&project.knowledge, question),
         describe_why(question.why),
+        address_of(project, question),
         local_time(question.at_ms)
     )
+}
+
+/// Returns how a question is named: its file, and its number where there are several on it.
+pub fn label(knowledge: &Knowledge, question: &Question) -> String {
+    let on_file: Vec<&Question> =
+        knowledge.questions.iter().filter(|open| open.path == question.path).collect();
+    match on_file.iter().position(|open| *open == question) {
+        Some(at) if on_file.len() > 1 => format!("{}:{}", question.path, at + 1),
+        _ => question.path.to_string(),
+    }
+}
+
+/// Returns the address that a question's version came from.
+pub fn address_of<'p>(project: &'p Project, question: &Question) -> &'p str {
+    let site = project.identity.remotes.get(question.remote);
+    site.map_or("a site unknown now", |site| site.address.as_str())
+}
+
+/// Returns one side of a question in a few words.
+pub fn describe_side(side: &Side) -> String {
+    match side {
+        Side::Nothing => "no file".into(),
+        Side::Unknown(why) => format!("not known: {why}"),
+        Side::File(file) => {
+            let changed_ms = u64::try_from(file.mtime_s).unwrap_or(0).saturating_mul(1000);
+            let size =
+                counted(usize::try_from(file.size_bytes).unwrap_or(usize::MAX), "byte", "bytes");
+            let kind = match &file.bytes {
+                Some(bytes) if !is_text(bytes) => ", no text",
+                _ => "",
+            };
+            let program = if file.executable { ", executable" } else { "" };
+            format!("{size}{kind}{program}, changed {}", local_time(changed_ms))
+        }
+    }
+}
+
+/// Returns the difference between the two sides as people read it: a unified diff of texts, else
+/// what is known of each. With `is_from_base`, what each side changed since the common ancestor.
+pub fn describe_difference(
+    project: &Project,
+    question: &Question,
+    sides: &Sides,
+    is_from_base: bool,
+) -> String {
+    let texts = unified_of(project, question, sides, is_from_base);
+    match texts {
+        Some(text) if !text.is_empty() => text,
+        _ => format!(
+            "{}\n  here:  {}\n  there: {}\n",
+            describe_question(project, question),
+            describe_side(&sides.ours),
+            describe_side(&sides.theirs),
+        ),
+    }
+}
+
+/// Returns the unified diff, if both sides are texts and neither is a deletion.
+pub fn unified_of(
+    project: &Project,
+    question: &Question,
+    sides: &Sides,
+    is_from_base: bool,
+) -> Option<String> {
+    let ours = sides.ours.file().and(sides.ours.text())?;
+    let theirs = sides.theirs.file().and(sides.theirs.text())?;
+    let path = label(&project.knowledge, question);
+    let (here, there) =
+        (format!("{path} (here)"), format!("{path} (from {})", address_of(project, question)));
+    let bytes = match (&sides.base, is_from_base) {
+        (Some(Base { bytes: base, .. }), true) => {
+            let before = format!("{path} (before)");
+            [unified(base, ours, &before, &here), unified(base, theirs, &before, &there)].concat()
+        }
+        _ => unified(ours, theirs, &here, &there),
+    };
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Returns one side as JSON; null is no file.
+pub fn side_json(side: &Side) -> Value {
+    match side {
+        Side::Nothing => Value::Null,
+        Side::Unknown(why) => json!({ "unknown": why }),
+        Side::File(file) => json!({
+            "size": file.size_bytes,
+            "modified": file.mtime_s.saturating_mul(1000),
+            "executable": file.executable,
+        }),
+    }
 }
 
 /// Returns one question as JSON.

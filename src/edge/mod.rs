@@ -7,6 +7,7 @@ pub mod lock;
 pub mod log;
 pub mod outbox;
 pub mod places;
+pub mod program;
 pub mod queue;
 pub mod runs;
 pub mod sent;

@@ -1,8 +1,9 @@
 //! Where things lie for this account: settings, state, queue, and the register of its projects.
 //!
 //! It reads `REMSYNC_CONFIG`, `REMSYNC_QUEUE`, `REMSYNC_TRANSPORT`, `REMSYNC_SMTP_PASSWORD`, `HOME`
-//! and `XDG_*`, and no other variable; mail systems set few of them, so the account's home is looked up where `HOME`
-//! is missing.
+//! and `XDG_*`, and what only a person at a terminal uses, `REMSYNC_MERGE`, `VISUAL` and `EDITOR`; no
+//! other variable. Mail systems set few of them, so the account's home is looked up where `HOME` is
+//! missing.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -50,6 +51,10 @@ pub struct Places {
     pub transport_override: Option<Secret>,
     /// `REMSYNC_SMTP_PASSWORD`.
     pub smtp_password: Option<Secret>,
+    /// `REMSYNC_MERGE`: the user's own merge tool.
+    pub merge_command: Option<OsString>,
+    /// `VISUAL`, else `EDITOR`.
+    pub editor: Option<OsString>,
     /// The account's home, where it has one.
     pub home: Option<PathBuf>,
 }
@@ -89,6 +94,8 @@ impl Places {
             queue_override,
             transport_override: set("REMSYNC_TRANSPORT").map(secret),
             smtp_password: set("REMSYNC_SMTP_PASSWORD").map(secret),
+            merge_command: set("REMSYNC_MERGE"),
+            editor: set("VISUAL").or_else(|| set("EDITOR")),
             home,
         })
     }

@@ -70,6 +70,12 @@ pub struct Settings {
     pub sign_key: Option<PathBuf>,
     /// `[policy] deletions`; not set is [`Deletions::Ask`].
     pub deletions: Option<Deletions>,
+    /// `[keep] days`: for how long displaced versions and the run history are kept.
+    pub keep_days: Option<u64>,
+    /// `[keep] max_bytes`: how much of them.
+    pub keep_max_bytes: Option<u64>,
+    /// `[keep] base_max_bytes`: how much of the copies that merges need.
+    pub base_max_bytes: Option<u64>,
 }
 
 impl Secret {
@@ -116,7 +122,7 @@ pub fn parse(text: &str, file: &str) -> Result<Settings, SettingsFault> {
     };
     let raw: Raw = toml::from_str(text)
         .map_err(|error| fault(error.span().map(|span| span.start), error.message()))?;
-    let Raw { mail, queue, ssh, trust, policy, .. } = raw;
+    let Raw { mail, queue, ssh, trust, policy, keep, .. } = raw;
     let once = |name: &str, twice: bool| match twice {
         true => Err(fault(text.rfind(name), &format!("{name} is set twice"))),
         false => Ok(()),
@@ -148,6 +154,9 @@ pub fn parse(text: &str, file: &str) -> Result<Settings, SettingsFault> {
         allowed_signers: trust.allowed_signers,
         sign_key: trust.sign_key,
         deletions: policy.deletions,
+        keep_days: keep.days,
+        keep_max_bytes: keep.max_bytes,
+        base_max_bytes: keep.base_max_bytes,
     })
 }
 
@@ -161,6 +170,7 @@ struct Raw {
     ssh: RawSsh,
     trust: RawTrust,
     policy: RawPolicy,
+    keep: RawKeep,
 }
 
 #[derive(Default, Deserialize)]
@@ -201,6 +211,14 @@ struct RawTrust {
 #[serde(deny_unknown_fields, default)]
 struct RawPolicy {
     deletions: Option<Deletions>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawKeep {
+    days: Option<u64>,
+    max_bytes: Option<u64>,
+    base_max_bytes: Option<u64>,
 }
 
 /// A program and its arguments: an array, or a text that is split at white space and not otherwise.
@@ -303,6 +321,10 @@ allowed_signers = "/a"
 sign_key = "/k"
 [policy]
 deletions = "apply"
+[keep]
+days = 30
+max_bytes = 5
+base_max_bytes = 0
 "#;
         let settings = parse(text, "config.toml").unwrap();
         let expected = Settings {
@@ -321,6 +343,9 @@ deletions = "apply"
             allowed_signers: Some("/a".into()),
             sign_key: Some("/k".into()),
             deletions: Some(Deletions::Apply),
+            keep_days: Some(30),
+            keep_max_bytes: Some(5),
+            base_max_bytes: Some(0),
         };
         assert_eq!(settings, expected);
         assert_eq!(parse("", "f"), Ok(Settings::default()));

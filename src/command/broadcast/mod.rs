@@ -16,6 +16,7 @@ use crate::rules::observe::record;
 use crate::rules::parts::{Extent, stands};
 use crate::rules::plan::{Named, Outgoing, Request, What, forget_tombstones, plan};
 
+use super::keep::{keep_bases, tidy_up};
 use super::outcome::{Failure, Outcome, answer_json, counted, tell};
 use super::session::{OpenProject, Session};
 use super::survey::{Survey, rests, survey};
@@ -69,11 +70,17 @@ pub fn run(session: &Session, sites: &[String]) -> Result<Outcome, Failure> {
             Look::Go(errand) => errands.push(*errand),
         }
     }
+    let carried = errands.iter().flat_map(|errand| &errand.plan.rows);
+    let carried: BTreeSet<TreePath> = carried.map(|row| row.path.clone()).collect();
     match session.options.dry_run {
         true => reports.extend(errands.iter().map(|e| Report::planned(&open.project, &e.plan))),
         false => reports.extend(errand::run_all(&view, &mut open, errands)?),
     }
     open.state.finish(&open.project)?;
+    if !session.options.dry_run {
+        keep_bases(session, &open, &carried);
+        tidy_up(session, &open);
+    }
     Ok(conclude(session, &reports).and(survey.outcome()))
 }
 

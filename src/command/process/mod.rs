@@ -1,10 +1,11 @@
 //! `process`: the queue's entries into the tree, and the questions that come of them.
 //!
 //! Here is the run over projects and entries; what comes in and what no project takes is in
-//! `intake`, word of mails of ours that did not arrive in `notices`, what only looks is in `dry`, and
-//! what is told at the end in `tally`. The order is always the same: contents on the disk, then what
-//! is believed of them, then the entry is let go.
+//! `intake`, word of mails of ours that did not arrive in `notices`, whether the tree is there in
+//! `brake`, what only looks is in `dry`, and what is told at the end in `tally`. The order is always
+//! the same: contents on the disk, then what is believed of them, then the entry is let go.
 
+mod brake;
 mod dry;
 mod intake;
 mod notices;
@@ -15,6 +16,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::edge::queue::{Entry, EntryState, Queue, QueueError};
+use crate::edge::runs::RunLog;
 use crate::edge::state::State;
 use crate::format::digest::hex;
 use crate::format::package::PackageFault;
@@ -22,16 +24,19 @@ use crate::format::settings::Unsigned;
 use crate::model::knowledge::{Knowledge, Question};
 use crate::model::orders::Orders;
 use crate::model::project::Format;
+use crate::model::run::{Event, Kind};
 use crate::rules::classic;
 use crate::rules::learn::{Route, route};
 use crate::rules::visit::{Hands, Receipt, Visit, reconsider, visit};
 
 use super::ask::{Asked, ask_person};
 use super::hands::{DiskHands, stage};
+use super::keep::{keep_bases, tidy_up};
 use super::outcome::{Failure, Outcome, counted, tell, tell_failure};
 use super::resolve::{Given, carry_out};
 use super::session::{OpenProject, Session};
 use super::words::describe_not_for_us;
+use brake::{TREE_GONE, is_tree_there};
 use dry::run_dry_on_file;
 use intake::{choose, directories, hold_strangers, is_for, tell_ended};
 use notices::drop_strangers;
@@ -92,10 +97,13 @@ pub fn process_into(
     tally: &mut Tally,
 ) -> Result<(), Failure> {
     let run = Run { session, queue, only: None };
-    run.entry(open, entry, Trust::Accepted, tally)?;
+    let runs = open.runs(Kind::Accept, session.now_ms);
+    run.entry(open, &runs, entry, Trust::Accepted, tally)?;
+    runs.end()?;
     open.state.finish(&open.project)?;
     Ok(())
 }
+
 /// Whether an entry may be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trust {
@@ -123,21 +131,28 @@ impl Run<'_> {
         }
         let mut open = OpenProject::open(directory)?;
         self.notices(&mut open, tally)?;
+        let runs = open.runs(Kind::Process, self.session.now_ms);
         let mut asked = packages_asked_about(&open);
-        for entry in self.entries_for(&open)? {
-            routed.insert(entry.id.clone());
-            if let Err(failure) = self.entry(&mut open, &entry, Trust::BySettings, tally) {
+        let entries = self.entries_for(&open)?;
+        routed.extend(entries.iter().map(|entry| entry.id.clone()));
+        if !entries.is_empty() && !is_tree_there(self.session, &open)? {
+            return self.leave_all(&entries, tally);
+        }
+        for entry in entries {
+            if let Err(failure) = self.entry(&mut open, &runs, &entry, Trust::BySettings, tally) {
                 tell_failure(&failure);
                 tally.outcome = tally.outcome.and(Outcome::Failed);
             }
         }
         asked.extend(packages_asked_about(&open));
-        self.reconsider(&mut open, tally)?;
+        self.reconsider(&mut open, &runs, tally)?;
         if self.session.may_ask() {
-            self.ask(&mut open, tally)?;
+            self.ask(&mut open, &runs, tally)?;
         }
+        runs.end()?;
         retire_settled(self.queue, &mut open, &asked)?;
         open.state.finish(&open.project)?;
+        tidy_up(self.session, &open);
         let waiting = open.project.knowledge.questions.len();
         tally.waiting += waiting;
         if waiting > 0 {
@@ -166,9 +181,19 @@ impl Run<'_> {
         Ok(entries)
     }
 
+    /// Leaves every entry where it is: most of the tree is gone, and nobody said that it is meant.
+    fn leave_all(&self, entries: &[Entry], tally: &mut Tally) -> Result<(), Failure> {
+        tally.outcome = tally.outcome.and(Outcome::Waits);
+        tally.waiting += entries.len();
+        let left = entries.iter().map(|entry| plain_entry(entry, "held", TREE_GONE));
+        tally.entries.extend(left);
+        Ok(())
+    }
+
     fn entry(
         &self,
         open: &mut OpenProject,
+        runs: &RunLog,
         entry: &Entry,
         trust: Trust,
         tally: &mut Tally,
@@ -191,15 +216,20 @@ impl Run<'_> {
                 return self.hold(entry, &reason, tally);
             }
         };
-        let mut hands = DiskHands::new(&open.ground, self.queue)?;
+        let from = package.orders.identity.here.address.as_str();
+        runs.announce(entry.sha256, from);
+        let mut hands = DiskHands::new(&open.ground, self.queue, runs)?;
         hands.hold(entry.sha256, staged);
         let knowledge = &mut open.project.knowledge;
         let receipt = self.visit(knowledge, &mut hands, &package.orders, &route, entry.sha256);
         drop(hands);
+        note_held(runs, &receipt, from)?;
         // Contents are on the disk before anything is believed of them, and what is believed is
         // before the entry is let go.
+        runs.sync()?;
         open.ground.root.sync_touched()?;
         open.state.commit(&open.project, &receipt.touched)?;
+        keep_bases(self.session, open, &receipt.touched);
         self.conclude(open, entry, &package.orders, &receipt, tally)
     }
 
@@ -308,11 +338,16 @@ impl Run<'_> {
     }
 
     /// Judges the open questions anew: a folder may have made way, a scan may have been added.
-    fn reconsider(&self, open: &mut OpenProject, tally: &mut Tally) -> Result<(), Failure> {
+    fn reconsider(
+        &self,
+        open: &mut OpenProject,
+        runs: &RunLog,
+        tally: &mut Tally,
+    ) -> Result<(), Failure> {
         if open.project.knowledge.questions.is_empty() {
             return Ok(());
         }
-        let mut hands = DiskHands::new(&open.ground, self.queue)?;
+        let mut hands = DiskHands::new(&open.ground, self.queue, runs)?;
         let deletions = self.session.deletions();
         let knowledge = &mut open.project.knowledge;
         let receipt = match open.project.identity.format {
@@ -320,6 +355,7 @@ impl Run<'_> {
             Format::V1_3 => classic::reconsider(knowledge, &mut hands),
         };
         drop(hands);
+        runs.sync()?;
         open.ground.root.sync_touched()?;
         open.state.commit(&open.project, &receipt.touched)?;
         tally.add(&receipt);
@@ -327,16 +363,16 @@ impl Run<'_> {
     }
 
     /// Puts every open question to the person at the terminal.
-    fn ask(&self, open: &mut OpenProject, tally: &mut Tally) -> Result<(), Failure> {
+    fn ask(&self, open: &mut OpenProject, runs: &RunLog, tally: &mut Tally) -> Result<(), Failure> {
         let questions = open.project.knowledge.questions.clone();
         for question in &questions {
             if !open.project.knowledge.questions.contains(question) {
                 continue;
             }
-            match ask_person(open, question) {
-                Asked::Answer(choice, shown) => {
-                    let given = [Given { question: question.clone(), choice, shown }];
-                    let receipt = carry_out(self.session, self.queue, open, &given)?;
+            match ask_person(self.queue, open, question) {
+                Asked::Answer(decision, shown) => {
+                    let given = [Given { question: question.clone(), decision, shown }];
+                    let receipt = carry_out(self.session, self.queue, open, runs, &given)?;
                     tally.add(&receipt);
                 }
                 Asked::Leave => {}
@@ -378,6 +414,16 @@ pub fn retire_settled(
     }
     Ok(())
 }
+
+/// Notes in the history what a package left for a person.
+fn note_held(runs: &RunLog, receipt: &Receipt, from: &str) -> Result<(), Failure> {
+    for (path, why) in &receipt.questions {
+        let (path, why, from) = (path.clone(), why.name().to_owned(), from.to_owned());
+        runs.note(&Event::Held { path, why, from })?;
+    }
+    Ok(())
+}
+
 fn of_package<'a>(knowledge: &'a Knowledge, entry: &Entry) -> Vec<&'a Question> {
     knowledge.questions.iter().filter(|question| question.package == entry.sha256).collect()
 }
