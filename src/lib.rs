@@ -33,11 +33,12 @@
 //! ```
 //!
 //! In: `remsync-deliver` ([`command::deliver`]) streams one mail through [`format::message`] and
-//! puts what is a package into [`edge::queue`]; word that a mail of ours did not arrive
-//! ([`format::report`], [`edge::sent`]) goes there too, and takes a sending back. `remsync process` ([`command::process`]) unpacks an
-//! entry beside the tree ([`format::package`] checks every byte of it), finds the project that it
-//! is for ([`rules::learn::route`]), and lets [`rules::visit`] judge row by row with
-//! [`rules::decide`]; its hands are [`edge::tree`]. What can't be settled becomes a question.
+//! puts what is a package into [`edge::queue`], where parts of one wait for the others; word that a
+//! mail of ours did not arrive ([`format::report`], [`edge::sent`]) goes there too, and takes a
+//! sending back. `remsync process` ([`command::process`]) unpacks an entry beside the tree
+//! ([`format::package`] checks every byte of it), finds the project that it is for
+//! ([`rules::learn::route`]), and lets [`rules::visit`] judge row by row with [`rules::decide`]; its
+//! hands are [`edge::tree`]. What can't be settled becomes a question.
 //!
 //! Out: `remsync broadcast` ([`command::broadcast`]) scans the tree ([`edge::tree`]), enters what
 //! changed ([`rules::observe`]), plans a package for each site ([`rules::plan`]), packs and mails
@@ -127,6 +128,7 @@
 //! | [`format::message`] | mail that comes in |
 //! | [`format::report`] | what mail systems say of mail that went out |
 //! | [`format::mail`] | mail that goes out |
+//! | [`format::volume`] | a package in parts |
 //!
 //! Floor 2, [`edge`]:
 //!

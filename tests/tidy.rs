@@ -144,18 +144,24 @@ fn the_manual_names_every_statement_setting_and_variable() {
 fn the_examples_in_the_manual_can_be_read() {
     let state = read("man/remsync.5");
     let package = read("man/remsync-package.5");
-    let (mut projects, mut orders) = (0, 0);
+    let (mut projects, mut orders, mut volumes) = (0, 0, 0);
     for example in examples(&state.text) {
         projects += 1;
         let read = remsync::format::project::parse(example.as_bytes(), &state.path);
         assert!(read.is_ok(), "{read:?}\n{example}");
     }
     for example in examples(&package.text) {
+        if example.as_bytes().starts_with(remsync::format::volume::MAGIC) {
+            volumes += 1;
+            let read = remsync::format::volume::parse(example.as_bytes());
+            assert!(read.is_ok(), "{read:?}\n{example}");
+            continue;
+        }
         orders += 1;
         let read = remsync::format::orders::parse(example.as_bytes(), &package.path);
         assert!(read.is_ok(), "{read:?}\n{example}");
     }
-    assert_eq!((projects, orders), (2, 2));
+    assert_eq!((projects, orders, volumes), (2, 2, 1));
 }
 
 // ---- what the checks say of text that is wrong

@@ -19,7 +19,8 @@ use lexopt::prelude::{Long, Short};
 use crate::edge::log::{Log, printable};
 use crate::edge::places::{Places, PlacesError};
 use crate::edge::queue::{
-    Arrival, Incoming, Judgement, NoticeOutcome, Outcome, Queue, QueueError, QueuedNotice, Spooled,
+    Arrival, Delivered, Incoming, IncomingPart, Judgement, NoticeOutcome, Outcome, Queue,
+    QueueError, QueuedNotice, Spooled, SpooledPart, Taken,
 };
 use crate::edge::sent::{SentError, SentLog, SentMail};
 use crate::format::digest::hex;
@@ -229,10 +230,12 @@ impl Delivery<'_> {
         if is_noticed {
             // Written into the letter as text: a package of ours that came back is none.
             finding.found.clear();
+            finding.parts.clear();
         }
-        let is_ours = !finding.found.is_empty();
+        let claims = finding.parts.iter().any(SpooledPart::claims);
+        let mut is_ours = is_noticed || claims || !finding.found.is_empty();
         self.log_mail(&envelope, &finding, told);
-        let (found, signatures) = (finding.found, finding.signatures);
+        let Finding { found, parts, signatures, .. } = finding;
         let mut trouble = None;
         // One that finds no place does not keep the others from theirs.
         for spooled in found {
@@ -240,7 +243,15 @@ impl Delivery<'_> {
                 trouble.get_or_insert(error);
             }
         }
-        trouble.map_or(Ok(is_ours || is_noticed), |error| Err(error.into()))
+        for part in parts {
+            match self.keep_part(part, &envelope, &signatures) {
+                Ok(was_ours) => is_ours |= was_ours,
+                Err(error) => {
+                    trouble.get_or_insert(error);
+                }
+            }
+        }
+        trouble.map_or(Ok(is_ours), |error| Err(error.into()))
     }
 
     /// Queues what is said of a mail that was sent from here.
@@ -292,14 +303,7 @@ impl Delivery<'_> {
             Judgement::Sound { origin, .. } if !origin.is_empty() => origin,
             _ => &envelope.from,
         };
-        let words = match &spooled.judgement {
-            Judgement::Sound { title, origin, visit, .. } => {
-                format!("title {title:?}, from {origin}, for {visit}")
-            }
-            Judgement::Sealed => "sealed".to_owned(),
-            Judgement::NotAPackage => "no package".to_owned(),
-            Judgement::Refused(reason) => reason.clone(),
-        };
+        let words = words_of(&spooled.judgement);
         let arrival = Arrival {
             from: envelope.from.clone(),
             message_id: envelope.message_id.clone(),
@@ -308,6 +312,55 @@ impl Delivery<'_> {
         };
         let bytes = spooled.size_bytes;
         let delivered = self.queue.deliver(spooled, &arrival)?;
+        self.log_entry(&delivered, bytes, &words);
+        Ok(())
+    }
+
+    /// Keeps a part of a package with the others; returns whether it is one for certain.
+    fn keep_part(
+        &self,
+        part: SpooledPart,
+        envelope: &Envelope,
+        signatures: &[Vec<u8>],
+    ) -> Result<bool, QueueError> {
+        let origin = part.origin().unwrap_or_default();
+        let arrival = Arrival {
+            from: envelope.from.clone(),
+            message_id: envelope.message_id.clone(),
+            signatures: signatures.to_vec(),
+            known: self.places.knows_remote(origin) || self.places.knows_remote(&envelope.from),
+        };
+        let bytes = part.size_bytes;
+        let (taken, dropped) = self.queue.take_part(part, &arrival, &envelope.subject)?;
+        for id in dropped {
+            self.log
+                .line(&format!("{id} dropped: the room for parts from unknown senders is full"));
+        }
+        let log = |what: &str| self.log.line(&format!("{what}, a part of {bytes} bytes"));
+        match taken {
+            Taken::Waits { id, standing } => log(&format!("{id} waits: {standing}")),
+            Taken::Already { id } => log(&format!("{id} was here before")),
+            Taken::Refused { id, reason } => log(&format!("{id} refused: {reason}")),
+            Taken::NotKept => log("not kept: the room for parts from unknown senders is full"),
+            Taken::Foreign => {
+                log("nothing of ours");
+                return Ok(false);
+            }
+            Taken::Whole(whole) => {
+                let (bytes, words) = (whole.spooled.size_bytes, words_of(&whole.spooled.judgement));
+                let known = match &whole.spooled.judgement {
+                    Judgement::Sound { origin, .. } => self.places.knows_remote(origin),
+                    _ => false,
+                };
+                let delivered = self.queue.deliver_whole(*whole, known)?;
+                self.log_entry(&delivered, bytes, &format!("joined, {words}"));
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn log_entry(&self, delivered: &Delivered, bytes: u64, words: &str) {
         let outcome = match delivered.outcome {
             Outcome::Queued => "queued",
             Outcome::Already => "was here before",
@@ -315,7 +368,6 @@ impl Delivery<'_> {
             Outcome::NotKept => "not kept: the room for unknown originators is full",
         };
         self.log.line(&format!("{} {outcome}: {bytes} bytes, {words}", delivered.id));
-        Ok(())
     }
 
     fn log_mail(&self, envelope: &Envelope, finding: &Finding, told: Option<Told>) {
@@ -335,7 +387,7 @@ impl Delivery<'_> {
         } else if returned > 0 || !envelope.returned_sha256.is_empty() {
             let digests = envelope.returned_sha256.join(" ");
             self.log.line(&format!("{mail}: returns a mail of ours {digests}: ignored"));
-        } else if finding.found.is_empty() {
+        } else if finding.found.is_empty() && finding.parts.is_empty() {
             let but = if envelope.claims { ", though it speaks of remsync" } else { "" };
             self.log.line(&format!("{mail}: no package{but}"));
         }
@@ -377,6 +429,18 @@ fn queued(notice: Notice, mail: SentMail) -> QueuedNotice {
     }
 }
 
+/// What a package says of itself, for the log.
+fn words_of(judgement: &Judgement) -> String {
+    match judgement {
+        Judgement::Sound { title, origin, visit, .. } => {
+            format!("title {title:?}, from {origin}, for {visit}")
+        }
+        Judgement::Sealed => "sealed".to_owned(),
+        Judgement::NotAPackage => "no package".to_owned(),
+        Judgement::Refused(reason) => reason.clone(),
+    }
+}
+
 /// Copies standard input to the spool, so that trouble with either is told apart.
 fn copy_in(spool: &mut File, queue: &Queue) -> Result<(), DeliverError> {
     let mut input = io::stdin().lock();
@@ -400,6 +464,7 @@ struct Finding<'q> {
     queue: &'q Queue,
     current: Current,
     found: Vec<Spooled>,
+    parts: Vec<SpooledPart>,
     signatures: Vec<Vec<u8>>,
     listener: Listener,
     /// Packages that came back to us in a bounce.
@@ -418,6 +483,7 @@ enum Current {
     Package(Box<Incoming>),
     /// What cannot be read, and why.
     Aside(Box<Incoming>, Unread),
+    Part(Box<IncomingPart>),
     Signature(Vec<u8>),
 }
 
@@ -427,6 +493,7 @@ impl Finding<'_> {
             queue,
             current: Current::Nothing,
             found: Vec::new(),
+            parts: Vec::new(),
             signatures: Vec::new(),
             listener: Listener::default(),
             returned: 0,
@@ -451,6 +518,18 @@ impl Finding<'_> {
             self.entries += 1;
             self.found.push(spooled);
         }
+        Ok(())
+    }
+
+    fn part_ends(&mut self, incoming: IncomingPart) -> io::Result<()> {
+        let settled = incoming.settle();
+        let part = self.noted(settled)?;
+        if part.is_whole() {
+            let whole = self.queue.whole_piece(&part);
+            return self.found(whole);
+        }
+        self.entries += 1;
+        self.parts.push(part);
         Ok(())
     }
 
@@ -479,6 +558,9 @@ impl Parts for Finding<'_> {
             Current::Nothing
         } else if part.kind == Kind::Signature || is_sealed_signature {
             Current::Signature(Vec::new())
+        } else if matches!(part.kind, Kind::Volume | Kind::Piece) {
+            let incoming = self.queue.incoming_part(part.piece.clone(), part.claims);
+            Current::Part(Box::new(self.noted(incoming)?))
         } else {
             let incoming = self.queue.incoming();
             let incoming = Box::new(self.noted(incoming)?.claiming(part.claims));
@@ -494,6 +576,7 @@ impl Parts for Finding<'_> {
         let written = match &mut self.current {
             Current::Nothing => Ok(()),
             Current::Package(incoming) | Current::Aside(incoming, _) => incoming.write(bytes),
+            Current::Part(incoming) => incoming.write(bytes),
             Current::Signature(signature) => {
                 // One byte past the bound is enough to know that it is too long.
                 let room = SIGNATURE_BYTES_MAX as usize + 1 - signature.len();
@@ -516,6 +599,7 @@ impl Parts for Finding<'_> {
                 let settled = incoming.settle_refused(why.to_string());
                 self.found(settled)?;
             }
+            Current::Part(incoming) => self.part_ends(*incoming)?,
         }
         Ok(())
     }
@@ -573,7 +657,7 @@ mod tests {
         let queue = Queue::open(dir.path()).unwrap();
         let mut finding = Finding::new(&queue);
         let kind = Kind::Unread(Unread::Piece);
-        let part = Part { kind, name: String::new(), returned: false, claims: true };
+        let part = Part { kind, name: String::new(), returned: false, claims: true, piece: None };
         for n in 0..=MAIL_ENTRIES_MAX {
             assert_eq!((finding.found.len(), finding.over), (n, 0));
             finding.begin(&part).unwrap();

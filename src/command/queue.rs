@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::edge::queue::{Entry, EntryState, Queue, QueueError};
+use crate::edge::queue::{Entry, EntryState, PartSet, Queue, QueueError};
 use crate::format::digest::hex;
 
 use super::grammar::QueueVerb;
@@ -14,6 +14,8 @@ use super::words::local_time;
 /// An entry, wherever it lies.
 enum Found {
     In(Box<Entry>),
+    /// Parts that came, and wait for others.
+    Parts(Box<PartSet>),
     Out(Box<Waiting>),
 }
 
@@ -33,6 +35,8 @@ pub fn run(session: &Session, verb: &QueueVerb) -> Result<Outcome, Failure> {
             Found::Out(waiting) => waiting.show(session),
             Found::In(entry) if session.options.json => answer_json(&entry_json(&entry)),
             Found::In(entry) => show(&entry),
+            Found::Parts(set) if session.options.json => answer_json(&set_json(&set)),
+            Found::Parts(set) => show_set(&set),
         },
         QueueVerb::Drop(id) => match find(session, &queue, id)? {
             Found::Out(waiting) => waiting.drop_it(session)?,
@@ -41,7 +45,13 @@ pub fn run(session: &Session, verb: &QueueVerb) -> Result<Outcome, Failure> {
                 if !is_dry {
                     queue.remove(&entry)?;
                 }
-                tell_one(session, &entry, if is_dry { "would be dropped" } else { "dropped" });
+                tell_dropped(session, &entry.id);
+            }
+            Found::Parts(set) => {
+                if !is_dry {
+                    queue.drop_waiting(&set)?;
+                }
+                tell_dropped(session, &set.id);
             }
         },
         QueueVerb::Retry(id) => match find(session, &queue, id)? {
@@ -55,7 +65,12 @@ pub fn run(session: &Session, verb: &QueueVerb) -> Result<Outcome, Failure> {
                 if !is_dry {
                     queue.retry(&entry)?;
                 }
-                tell_one(session, &entry, if is_dry { "would be new again" } else { "new again" });
+                let done = if is_dry { "would be new again" } else { "new again" };
+                tell_one(session, &entry.id, done);
+            }
+            Found::Parts(set) => {
+                return Err(Failure::new(format!("{}: {}", set.id, set.standing))
+                    .hinted("a part that is lost has to be sent again"));
             }
         },
     }
@@ -76,30 +91,42 @@ fn find(session: &Session, queue: &Queue, id: &str) -> Result<Found, Failure> {
                 .hinted("--out means the one in the outbox; more digits may tell them apart"))
         }
         (Err(QueueError::NotFound { .. }), Some(waiting)) => Ok(Found::Out(Box::new(waiting))),
+        (Err(error @ QueueError::NotFound { .. }), None) => match queue.find_waiting(id)? {
+            Some(set) => Ok(Found::Parts(Box::new(set))),
+            None => Err(error.into()),
+        },
         (entry, _) => Ok(Found::In(Box::new(entry?))),
     }
 }
 
 fn list(session: &Session, queue: &Queue) -> Result<(), Failure> {
     let entries = queue.list()?;
+    let waiting = queue.waiting()?;
     if session.options.json {
-        answer_json(&Value::Array(entries.iter().map(entry_json).collect()));
+        let sets = waiting.iter().map(set_json);
+        answer_json(&Value::Array(entries.iter().map(entry_json).chain(sets).collect()));
         return Ok(());
     }
     entries.iter().for_each(|entry| answer(line(entry)));
-    if entries.is_empty() && !session.options.quiet {
+    waiting.iter().for_each(|set| answer(set_line(set)));
+    if entries.is_empty() && waiting.is_empty() && !session.options.quiet {
         answer("the queue is empty");
     }
     Ok(())
 }
 
 /// Says what became of one entry: a line, or the JSON document.
-fn tell_one(session: &Session, entry: &Entry, done: &str) {
+fn tell_one(session: &Session, id: &str, done: &str) {
     if session.options.json {
-        answer_json(&json!({ "id": entry.id, "done": done }));
+        answer_json(&json!({ "id": id, "done": done }));
     } else if !session.options.quiet {
-        answer(format_args!("{}: {done}", entry.id));
+        answer(format_args!("{id}: {done}"));
     }
+}
+
+fn tell_dropped(session: &Session, id: &str) {
+    let is_dry = session.options.dry_run;
+    tell_one(session, id, if is_dry { "would be dropped" } else { "dropped" });
 }
 
 fn line(entry: &Entry) -> String {
@@ -152,5 +179,47 @@ fn entry_json(entry: &Entry) -> Value {
         "visit": entry.visit,
         "reason": entry.reason,
         "signatures": entry.signatures.len(),
+    })
+}
+
+fn set_line(set: &PartSet) -> String {
+    let when = local_time(set.received_ms);
+    let by = if set.origin.is_empty() {
+        format!("by mail from {}", set.from)
+    } else {
+        format!("from {}", set.origin)
+    };
+    format!("{}  {when}  waiting  {by}: {}", set.id, set.standing)
+}
+
+fn show_set(set: &PartSet) {
+    answer(format_args!("id          {}", set.id));
+    answer(format_args!("state       waiting"));
+    answer(format_args!("sha256      {}", hex(&set.sha256)));
+    answer(format_args!("size        {} bytes", set.size_bytes));
+    answer(format_args!("received    {}", local_time(set.received_ms)));
+    answer(format_args!("from        {}", set.from));
+    answer(format_args!("message-id  {}", set.message_id));
+    answer(format_args!("origin      {}", set.origin));
+    answer(format_args!("path        {}", set.path.display()));
+    answer(format_args!("reason      {}", set.standing));
+}
+
+/// The same keys as of an entry.
+fn set_json(set: &PartSet) -> Value {
+    json!({
+        "id": set.id,
+        "state": "waiting",
+        "path": set.path.to_string_lossy(),
+        "sha256": hex(&set.sha256),
+        "size": set.size_bytes,
+        "received": set.received_ms,
+        "from": set.from,
+        "message_id": set.message_id,
+        "title": "",
+        "origin": set.origin,
+        "visit": "",
+        "reason": set.standing,
+        "signatures": 0,
     })
 }

@@ -7,6 +7,7 @@
 //! meta/DIGEST     what is known of an entry, of every state, one KEYWORD TAB value a line
 //! sigs/DIGEST/    its detached signatures
 //! notices/        what came of mails of ours: see `notices`
+//! parts/          parts of packages that wait for each other
 //! tally, lock     how much waits; held by `process`
 //! ```
 //!
@@ -19,6 +20,7 @@ mod disk;
 mod incoming;
 mod judge;
 mod notices;
+mod parts;
 mod record;
 mod room;
 
@@ -37,8 +39,9 @@ use self::disk::{
     remove_file, rename_new, sync_dir,
 };
 pub use self::incoming::{Incoming, Spooled};
-pub use self::judge::{Judgement, judge};
+pub use self::judge::{Judgement, is_volume, judge};
 pub use self::notices::{NoticeOutcome, QueuedNotice};
+pub use self::parts::{Filed, IncomingPart, PartBounds, PartSet, SpooledPart, Taken, Whole};
 use self::record::Record;
 use self::room::Tally;
 use super::lock::{Lock, LockError};
@@ -206,6 +209,7 @@ pub struct Bounds {
 pub struct Queue {
     dir: PathBuf,
     bounds: Bounds,
+    part_bounds: PartBounds,
 }
 
 impl Queue {
@@ -233,10 +237,10 @@ impl Queue {
             // Some file systems know no modes; there, the way to the queue has to be closed.
             let _ = fs::set_permissions(&dir, fs::Permissions::from_mode(0o700));
         }
-        for below in ["tmp", "new", "meta", "refused", "sigs"] {
+        for below in ["tmp", "new", "meta", "refused", "sigs", "parts"] {
             make_dir(&dir.join(below))?;
         }
-        Ok(Queue { dir, bounds })
+        Ok(Queue { dir, bounds, part_bounds: PartBounds::default() })
     }
 
     /// Returns the queue's directory.
@@ -275,6 +279,7 @@ impl Queue {
     pub fn listing(&self) -> Result<Listing, QueueError> {
         self.sweep()?;
         let strays = self.adopt_all()?;
+        self.settle_sets()?;
         self.prune_refused()?;
         let mut entries = Vec::new();
         let mut tally = Tally::default();

@@ -15,3 +15,4 @@ pub mod report;
 pub mod runs;
 pub mod settings;
 pub mod statement;
+pub mod volume;

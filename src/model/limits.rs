@@ -81,6 +81,17 @@ pub const QUEUE_ENTRIES_MAX: usize = 100_000;
 pub const REFUSED_BYTES_MAX: u64 = 100 << 20;
 /// Days that a refused package's bytes are kept.
 pub const REFUSED_DAYS_MAX: u64 = 30;
+/// Volumes of one package, and parts of one shell archive: a package at its bound still fits mails
+/// of 150 KB.
+pub const VOLUMES_MAX: u32 = 10_000;
+/// Bytes of the header of a volume: an address and some numbers.
+pub const VOLUME_HEADER_BYTES_MAX: usize = 1_024;
+/// Parts that wait in the queue for the others of their package.
+pub const PARTS_MAX: usize = 100_000;
+/// Bytes of them; a tenth, for strangers, still holds a package at its bound.
+pub const PARTS_BYTES_MAX: u64 = 10 << 30;
+/// Days after its last part that a package is waited for.
+pub const PARTS_DAYS_MAX: u64 = 60;
 
 const _: () = assert!(PATH_BYTES_MAX * 3 < LINE_BYTES_MAX, "a percent-encoded path fits a line");
 const _: () = assert!(HISTORY_MAX * 48 < LINE_BYTES_MAX, "a full history fits a line");

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::edge::queue::{Arrival, Entry, EntryState, Judgement, Queue};
+use crate::edge::queue::{Arrival, Entry, EntryState, Filed, Judgement, Queue, is_volume};
 use crate::edge::state::State;
 use crate::model::limits::SIGNATURE_BYTES_MAX;
 use crate::model::project::Identity;
@@ -16,20 +16,37 @@ use super::super::outcome::{Failure, Outcome, tell, tell_failure};
 use super::super::session::Session;
 use super::{Run, Tally, plain_entry};
 
+/// What is to be processed.
+pub(super) enum Choice {
+    /// The entry of this id.
+    Entry(String),
+    /// Whatever is in the queue.
+    All,
+    /// Nothing yet: a volume that others are missing to, or none that is sound.
+    Nothing(Outcome),
+}
+
 /// Returns the entry that is named, if one is; a package file goes into the queue first, so that
 /// nothing is applied from a file that may change, and nothing is lost if it cannot be.
 pub(super) fn choose(
     session: &Session,
     queue: &Queue,
     what: Option<&OsString>,
-) -> Result<Option<String>, Failure> {
+) -> Result<Choice, Failure> {
     if let Some(word) = what {
         let file = PathBuf::from(word);
         if file.is_file() {
-            return import(queue, &file).map(Some);
+            return choose_file(queue, &file);
         }
         let id = word.to_string_lossy();
-        return Ok(Some(queue.find(&id)?.id));
+        return match queue.find(&id) {
+            Ok(entry) => Ok(Choice::Entry(entry.id)),
+            Err(error) => Err(match queue.find_waiting(&id)? {
+                Some(set) => Failure::new(format!("{}: {}", set.id, set.standing))
+                    .hinted("it is processed when all its parts have come"),
+                None => error.into(),
+            }),
+        };
     }
     let directory = session.directory()?;
     for name in [".remsync.tar.gz", "remsync.tar.gz"] {
@@ -44,7 +61,27 @@ pub(super) fn choose(
             Err(failure) => tell_failure(&failure),
         }
     }
-    Ok(None)
+    Ok(Choice::All)
+}
+
+fn choose_file(queue: &Queue, file: &Path) -> Result<Choice, Failure> {
+    let at = |error: std::io::Error| Failure::new(format!("{}: {error}", file.display()));
+    let opened = File::open(file).map_err(at)?;
+    if !is_volume(&opened).map_err(at)? {
+        return import(queue, file).map(Choice::Entry);
+    }
+    let arrival = Arrival { known: true, ..Arrival::default() };
+    Ok(match queue.take_volume(&opened, &arrival)? {
+        Filed::Entry(id) => Choice::Entry(id),
+        Filed::Waits(id, standing) => {
+            tell(format_args!("remsync: {id}: {standing}."));
+            Choice::Nothing(Outcome::Waits)
+        }
+        Filed::Refused(id, reason) => {
+            tell(format_args!("remsync: {id}: refused: {reason}."));
+            Choice::Nothing(Outcome::Failed)
+        }
+    })
 }
 
 /// Tells of an entry that is named and needs nothing more: done before, or refused.

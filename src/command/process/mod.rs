@@ -38,7 +38,7 @@ use super::session::{OpenProject, Session};
 use super::words::describe_not_for_us;
 use brake::{TREE_GONE, is_tree_there};
 use dry::run_dry_on_file;
-use intake::{choose, directories, hold_strangers, is_for, tell_ended};
+use intake::{Choice, choose, directories, hold_strangers, is_for, tell_ended};
 use notices::drop_strangers;
 pub use tally::Tally;
 use tally::{plain_entry, visited_entry};
@@ -56,7 +56,15 @@ pub fn run(session: &Session, what: Option<&OsString>) -> Result<Outcome, Failur
     {
         return run_dry_on_file(session, &queue, file);
     }
-    let only = choose(session, &queue, what)?;
+    let only = match choose(session, &queue, what)? {
+        Choice::Entry(id) => Some(id),
+        Choice::All => None,
+        Choice::Nothing(outcome) => {
+            tally.outcome = outcome;
+            tally.tell(session);
+            return Ok(outcome);
+        }
+    };
     if let Some(id) = &only
         && let Some(ended) = tell_ended(session, &queue.find(id)?, &mut tally)
     {

@@ -4,14 +4,15 @@
 //! where it is, and reported.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File, Metadata};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::disk::{at, mtime_ms, names, now_ms, open_checked, remove_file, sync_dir};
-use super::judge::is_cut_short;
+use super::judge::{is_cut_short, is_volume};
+use super::parts::is_volume_cut_short;
 use super::{Arrival, Judgement, Queue, QueueError, digest_in_name, file_name};
 use crate::format::statement;
 use crate::model::limits::{PACKAGE_BYTES_MAX, SIGNATURE_BYTES_MAX};
@@ -76,6 +77,9 @@ impl Queue {
         if before.len() > PACKAGE_BYTES_MAX {
             return Ok(Some(format!("over {PACKAGE_BYTES_MAX} bytes")));
         }
+        if is_volume(&file).map_err(at(path))? {
+            return self.adopt_volume(path, &file, &before);
+        }
         let mut incoming = self.incoming()?;
         let mut reader = BufReader::with_capacity(64 << 10, &file);
         loop {
@@ -102,10 +106,7 @@ impl Queue {
             }
             _ => {}
         }
-        let after = fs::symlink_metadata(path).map_err(at(path))?;
-        if (before.ino(), before.len(), mtime_ms(&before))
-            != (after.ino(), after.len(), mtime_ms(&after))
-        {
+        if is_changed(path, &before)? {
             return Ok(Some("being written".to_owned()));
         }
         let (sha256, sealed) = (spooled.sha256, spooled.judgement == Judgement::Sealed);
@@ -123,6 +124,23 @@ impl Queue {
             remove_file(path)?;
             sync_dir(&self.dir.join("new"))?;
         }
+        Ok(None)
+    }
+
+    /// Puts a dropped volume with the others of its package.
+    fn adopt_volume(
+        &self,
+        path: &Path,
+        file: &File,
+        before: &Metadata,
+    ) -> Result<Option<String>, QueueError> {
+        let young = now_ms().saturating_sub(mtime_ms(before)) < UNFINISHED_MS;
+        if is_changed(path, before)? || young && is_volume_cut_short(file).map_err(at(path))? {
+            return Ok(Some("not yet all of a volume".to_owned()));
+        }
+        self.take_volume(file, &Arrival { known: true, ..Arrival::default() })?;
+        remove_file(path)?;
+        sync_dir(&self.dir.join("new"))?;
         Ok(None)
     }
 
@@ -164,4 +182,11 @@ impl Queue {
         }
         Ok(())
     }
+}
+
+/// Whether somebody still writes to it, or put another in its place.
+fn is_changed(path: &Path, before: &Metadata) -> Result<bool, QueueError> {
+    let after = fs::symlink_metadata(path).map_err(at(path))?;
+    let now = (after.ino(), after.len(), mtime_ms(&after));
+    Ok((before.ino(), before.len(), mtime_ms(before)) != now)
 }

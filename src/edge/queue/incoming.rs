@@ -20,7 +20,7 @@ use crate::model::limits::PACKAGE_BYTES_MAX;
 pub struct Incoming {
     path: Temporary,
     file: BufWriter<File>,
-    digest: Sha256,
+    pub(super) digest: Sha256,
     bytes: u64,
     /// Found to be none of ours on the way: the rest was not written.
     pub(super) foreign: bool,

@@ -55,9 +55,7 @@ pub fn judge(file: &File) -> io::Result<(Judgement, u64)> {
     match kind_of(file, size)? {
         Some(Kind::Gzip) => {}
         Some(Kind::Sealed) => return Ok((Judgement::Sealed, size)),
-        Some(Kind::Signature | Kind::Unread(_)) | None => {
-            return Ok((Judgement::NotAPackage, size));
-        }
+        Some(_) | None => return Ok((Judgement::NotAPackage, size)),
     }
     match judge_gzip(file, size)? {
         Judgement::NotAPackage => Ok((Judgement::NotAPackage, size)),
@@ -103,8 +101,16 @@ pub(super) fn is_foreign(file: &File) -> io::Result<bool> {
     match kind_of(file, size)? {
         Some(Kind::Gzip) => Ok(!package::peek(Window::new(file, size))?),
         Some(Kind::Sealed) => Ok(false),
-        Some(Kind::Signature | Kind::Unread(_)) | None => Ok(true),
+        Some(_) | None => Ok(true),
     }
+}
+
+/// Returns whether a file begins as a volume of a package does.
+///
+/// # Errors
+/// Trouble in reading.
+pub fn is_volume(file: &File) -> io::Result<bool> {
+    Ok(kind_of(file, HEAD_BYTES)? == Some(Kind::Volume))
 }
 
 fn kind_of(file: &File, size: u64) -> io::Result<Option<Kind>> {

@@ -81,25 +81,12 @@ impl Record {
             ("sealed", if self.sealed { b"yes" } else { b"no" }),
             ("dropped", &self.dropped),
         ];
-        let mut text = Vec::new();
-        for (keyword, value) in lines {
-            text.extend_from_slice(keyword.as_bytes());
-            text.push(b'\t');
-            text.extend(escaped(value));
-            text.push(b'\n');
-        }
-        text
+        text_of(&lines)
     }
 
     /// Reads what [`Record::text`] wrote; `None` where that cannot be what is there.
     pub(super) fn parse(text: &[u8]) -> Option<Record> {
-        let mut values: HashMap<&[u8], Vec<u8>> = HashMap::new();
-        for line in text.split(|b| *b == b'\n') {
-            if let Some(tab) = line.iter().position(|b| *b == b'\t') {
-                let (keyword, value) = line.split_at(tab);
-                values.insert(keyword, unescaped(value.get(1..)?));
-            }
-        }
+        let values = values_of(text);
         let bytes = |keyword: &str| values.get(keyword.as_bytes()).cloned().unwrap_or_default();
         let text = |keyword: &str| String::from_utf8_lossy(&bytes(keyword)).into_owned();
         Some(Record {
@@ -140,4 +127,26 @@ impl Record {
             dropped: Vec::new(),
         }
     }
+}
+
+/// Writes a note: KEYWORD TAB value, a line each.
+pub(super) fn text_of(lines: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for (keyword, value) in lines {
+        text.extend_from_slice(keyword.as_bytes());
+        text.push(b'\t');
+        text.extend(escaped(value));
+        text.push(b'\n');
+    }
+    text
+}
+
+/// Reads what [`text_of`] wrote.
+pub(super) fn values_of(text: &[u8]) -> HashMap<&[u8], Vec<u8>> {
+    let line = |line| {
+        let tab = <[u8]>::iter(line).position(|b| *b == b'\t')?;
+        let (keyword, value) = line.split_at(tab);
+        Some((keyword, unescaped(value.get(1..)?)))
+    };
+    text.split(|b| *b == b'\n').filter_map(line).collect()
 }

@@ -10,6 +10,7 @@ use mail_parser::{MessageParser, MimeHeaders};
 use super::header::holds_nocase;
 use super::hunt::Hunt;
 use super::reader::Reader;
+use super::shar::Piece;
 use super::wrapped::{self, Wrapped};
 use super::{HEAD_BYTES, Kind, Mail, Part, Past, Unread, Words, kind};
 use crate::model::limits::{MIME_WRAPS_MAX, REPORT_PART_BYTES_MAX};
@@ -110,6 +111,13 @@ impl Content {
         Content { goal: Goal::Aside(why), ..Content::new(label, wraps) }
     }
 
+    /// Begins content that is a piece of a shell archive.
+    pub(super) fn piece(piece: Piece, label: Label, mail: &mut Mail) -> io::Result<Content> {
+        let mut content = Content::new(label, 0);
+        content.begin(Kind::Piece, Some(piece), mail)?;
+        Ok(content)
+    }
+
     /// Returns content that nothing is taken of.
     pub(super) fn skipped() -> Content {
         Content { goal: Goal::Closed, ..Content::new(Label::default(), 0) }
@@ -187,7 +195,7 @@ impl Content {
     fn decide(&mut self, head: &[u8], mail: &mut Mail) -> io::Result<()> {
         let is_aside = matches!(self.goal, Goal::Aside(_)) && self.claims(head, mail);
         if let Some(kind) = kind(head).filter(|_| !is_aside) {
-            return self.begin(kind, mail);
+            return self.begin(kind, None, mail);
         }
         let unread = match self.goal {
             Goal::Aside(why) => Some(why),
@@ -197,7 +205,7 @@ impl Content {
             && !head.is_empty()
             && (why == Unread::Unpacked || self.claims(head, mail))
         {
-            return self.begin(Kind::Unread(why), mail);
+            return self.begin(Kind::Unread(why), None, mail);
         }
         let inside = match wrapped::format_of(head) {
             Some(_) if self.wraps >= MIME_WRAPS_MAX => {
@@ -222,9 +230,9 @@ impl Content {
         begins_so || self.label.claims(mail)
     }
 
-    fn begin(&mut self, kind: Kind, mail: &mut Mail) -> io::Result<()> {
-        let claims = self.label.claims(mail);
-        let part = Part { kind, name: self.label.name(), returned: self.label.returned, claims };
+    fn begin(&mut self, kind: Kind, piece: Option<Piece>, mail: &mut Mail) -> io::Result<()> {
+        let (name, claims) = (self.label.name(), self.label.claims(mail));
+        let part = Part { kind, name, returned: self.label.returned, claims, piece };
         self.goal = Goal::Taking;
         mail.parts.begin(&part)
     }

@@ -1,5 +1,5 @@
 //! Text, in which somebody may have put an encoded file: uuencode, base64 without a header, yEnc,
-//! BinHex, and what OpenPGP and age armor.
+//! BinHex, what OpenPGP and age armor, and shell archives.
 //!
 //! It reads no prose: each line either begins a file or is passed over. A quoted line (`> `) begins
 //! none. Invariant: it stands in at most one file, and holds a line and [`OUT_BYTES`].
@@ -11,6 +11,7 @@ use super::decode::{
     Base64, is_base64_line, is_naked_base64, is_uu_begin, is_uu_end, split_eol, uu_decode,
 };
 use super::museum::{self, BinHex, Yenc};
+use super::shar::{Line, Scanner};
 use super::{LINE_BYTES, Mail, Past, Unread};
 use crate::model::limits::MIME_WRAPS_MAX;
 
@@ -32,6 +33,7 @@ pub(super) struct Hunt {
     /// A line whose end has not come yet.
     line: Vec<u8>,
     in_line: bool,
+    scanner: Scanner,
     found: Option<Found>,
 }
 
@@ -54,6 +56,8 @@ enum Coding {
     Yenc(Yenc),
     BinHex(Box<BinHex>),
     Armor,
+    /// The here-document of a shell archive, handed on as the text that it is.
+    Shar(Scanner),
 }
 
 /// Whether a file begins at this line, in an encoding that the header of no part would name.
@@ -95,7 +99,8 @@ impl Coding {
 
 impl Hunt {
     pub(super) fn new(label: Label, wraps: usize) -> Hunt {
-        Hunt { label, wraps, line: Vec::new(), in_line: false, found: None }
+        let scanner = Scanner::default();
+        Hunt { label, wraps, line: Vec::new(), in_line: false, scanner, found: None }
     }
 
     /// Takes the next bytes of the text.
@@ -150,6 +155,9 @@ impl Hunt {
     }
 
     fn look(&mut self, line: &[u8], mail: &mut Mail) -> io::Result<()> {
+        if self.scanner.line(line) == Line::Begins && mail.count_part() {
+            return self.begin_shar(mail);
+        }
         let Some((coding, name, unread)) = begun(line) else { return Ok(()) };
         if self.wraps >= MIME_WRAPS_MAX {
             mail.past(Past::Wraps);
@@ -173,8 +181,21 @@ impl Hunt {
         Ok(())
     }
 
+    fn begin_shar(&mut self, mail: &mut Mail) -> io::Result<()> {
+        let piece = self.scanner.piece().clone();
+        let mut label = self.label.inside(piece.file.as_bytes());
+        label.returned |= label.replied;
+        let content = Content::piece(piece, label, mail)?;
+        let coding = Coding::Shar(std::mem::take(&mut self.scanner));
+        self.found = Some(Found { coding, content, out: Vec::new() });
+        Ok(())
+    }
+
     fn end_file(&mut self, mail: &mut Mail) -> io::Result<()> {
         let Some(mut found) = self.found.take() else { return Ok(()) };
+        if let Coding::Shar(scanner) = &mut found.coding {
+            self.scanner = std::mem::take(scanner);
+        }
         if let Coding::Base64 { base64, .. } = &mut found.coding {
             base64.finish(&mut found.out);
         }
@@ -224,6 +245,12 @@ impl Found {
                     return After::Ended;
                 }
             }
+            Coding::Shar(scanner) if first => match scanner.line(piece) {
+                Line::Encoded(text) => out.extend_from_slice(text),
+                Line::Ends => return After::Ended,
+                Line::Other | Line::Begins => {}
+            },
+            Coding::Shar(_) => {}
             Coding::Armor => {
                 out.extend_from_slice(piece);
                 if first && split_eol(piece).0.starts_with(b"-----END ") {

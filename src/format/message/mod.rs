@@ -8,7 +8,7 @@
 //! A mail goes down through it: `reader` cuts it into lines and parts, `header` says how a part is
 //! to be read, `leaf` undoes its transfer encoding (`decode`), `content` tells what it is and hands
 //! it on. What is none of ours may hold something of ours: `hunt` finds encoded files in text
-//! (`museum` knows the old encodings), `wrapped` and `zip` look into what holds other files. What
+//! (`museum` knows the old encodings, `shar` shell archives), `wrapped` and `zip` look into what holds other files. What
 //! cannot be looked into, and is called as only our mail is, is handed on as [`Kind::Unread`].
 //!
 //! Invariant: memory is bounded by [`HEADER_BYTES_MAX`] and fixed buffers, whatever the mail.
@@ -20,7 +20,9 @@ use crate::model::limits::{
     UNPACKED_BYTES_MAX,
 };
 
+use super::volume;
 use reader::Reader;
+use shar::Piece;
 
 mod content;
 mod decode;
@@ -29,6 +31,7 @@ mod hunt;
 mod leaf;
 mod museum;
 mod reader;
+pub mod shar;
 mod wrapped;
 mod zip;
 
@@ -41,6 +44,10 @@ pub enum Kind {
     Sealed,
     /// A detached SSH signature.
     Signature,
+    /// A volume of a package, as [`super::volume`] says.
+    Volume,
+    /// Uuencoded text, of a shell archive: a file, or a piece of one.
+    Piece,
     /// Nothing that can be read here; but its name, or the mail's subject, speaks of remsync.
     Unread(Unread),
 }
@@ -103,6 +110,8 @@ pub struct Part {
     pub returned: bool,
     /// Its name, or the mail's subject or fields, speak of remsync. Proves nothing.
     pub claims: bool,
+    /// What a shell archive says of a [`Kind::Piece`].
+    pub piece: Option<Piece>,
 }
 
 /// What a mail says in words, as far as it may tell what became of another mail: see
@@ -232,6 +241,9 @@ pub fn kind(bytes: &[u8]) -> Option<Kind> {
     // RFC 1952: the magic, and deflate, the only method there is.
     if bytes.starts_with(GZIP_MAGIC) {
         return Some(Kind::Gzip);
+    }
+    if bytes.starts_with(volume::MAGIC) {
+        return Some(Kind::Volume);
     }
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     if bytes.starts_with(b"age-encryption.org/v1")

@@ -1,0 +1,143 @@
+//! A set that is complete becomes one file: joined, decoded where it is encoded, and judged.
+//!
+//! Invariant: what comes of volumes has the digest that each of them names.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use flate2::bufread::MultiGzDecoder;
+use sha2::Digest;
+
+use super::Whole;
+use super::set::{self, Joined, Kept, Share, Slice};
+use crate::edge::lock::Lock;
+use crate::edge::queue::disk::at;
+use crate::edge::queue::{Incoming, Judgement, Queue, QueueError, Spooled};
+use crate::format::digest::hex;
+use crate::format::message::shar::Decoder;
+use crate::format::message::{self, Kind};
+use crate::model::limits::{RATIO_FREE_BYTES, UNPACKED_BYTES_MAX};
+
+/// What joining came to.
+pub(super) enum Joint {
+    Waits,
+    Whole(Box<Whole>),
+    /// Other people's business; the set is gone.
+    Foreign,
+}
+
+impl Queue {
+    /// Joins a set that is complete.
+    pub(super) fn join(&self, id: [u8; 32], lock: Lock) -> Result<Joint, QueueError> {
+        let set = self.set(&id)?;
+        let Some(slices) = set::cover(&set.kept) else { return Ok(Joint::Waits) };
+        let is_volumes = matches!(set.kept.first(), Some(Kept { share: Share::Volume { .. }, .. }));
+        let spooled = match is_volumes {
+            true => match self.joined(slices, &id)? {
+                Some(spooled) => Ok(spooled),
+                None => Err(format!(
+                    "together they are not what was sent, for their digest is not {}; a part \
+                     that is sent again may mend that",
+                    hex(&id)
+                )),
+            },
+            false => match self.decoded(&slices, false)? {
+                Spooled { judgement: Judgement::Refused(why), .. } => Err(damaged(&why)),
+                Spooled { judgement: Judgement::NotAPackage, .. } => {
+                    if let Some(why) = fault_in(encoded(&slices)) {
+                        Err(damaged(&why))
+                    } else {
+                        self.remove_set(&id)?;
+                        return Ok(Joint::Foreign);
+                    }
+                }
+                spooled => Ok(spooled),
+            },
+        };
+        match spooled {
+            Ok(spooled) => {
+                let arrival = self.arrival_of(&set)?;
+                Ok(Joint::Whole(Box::new(Whole { spooled, arrival, set: id, _lock: lock })))
+            }
+            Err(why) => {
+                self.change_note(&id, |note| note.reason = why)?;
+                Ok(Joint::Waits)
+            }
+        }
+    }
+
+    /// Joins volumes; `None` where the whole is not the one that they name.
+    fn joined(&self, slices: Vec<Slice>, whole: &[u8; 32]) -> Result<Option<Spooled>, QueueError> {
+        let incoming = self.copied(&mut Joined::new(slices))?;
+        // Of what is plainly foreign the rest was not written, and its digest is not known.
+        let is_it = incoming.foreign || incoming.digest.clone().finalize()[..] == whole[..];
+        if is_it { incoming.settle().map(Some) } else { Ok(None) }
+    }
+
+    /// Decodes the pieces of one file; one that the archive packed once more is unpacked.
+    pub(super) fn decoded(&self, slices: &[Slice], claims: bool) -> Result<Spooled, QueueError> {
+        let file = || encoded(slices);
+        let mut head = Vec::new();
+        // That it cannot be unpacked is for others to find.
+        let _ = MultiGzDecoder::new(file()).take(3).read_to_end(&mut head);
+        let text_bytes: u64 = slices.iter().map(|slice| slice.length).sum();
+        let incoming = match message::kind(&head) {
+            // What is packed already gets no smaller: more than this is a bomb.
+            Some(Kind::Gzip) => {
+                let most = text_bytes.saturating_add(RATIO_FREE_BYTES);
+                self.copied(&mut Forgiving(MultiGzDecoder::new(file()).take(most)))?
+            }
+            _ => self.copied(&mut file())?,
+        };
+        incoming.claiming(claims).settle()
+    }
+
+    fn copied(&self, from: &mut dyn Read) -> Result<Incoming, QueueError> {
+        let mut incoming = self.incoming()?;
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match from.read(&mut buffer) {
+                Ok(0) => return Ok(incoming),
+                Ok(n) => incoming.write(buffer.get(..n).unwrap_or_default())?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(at(&self.parts_dir())(error)),
+            }
+        }
+    }
+}
+
+/// The file that the pieces hold.
+fn encoded(slices: &[Slice]) -> impl BufRead {
+    let text = BufReader::with_capacity(64 << 10, Joined::new(slices.to_vec()));
+    BufReader::with_capacity(64 << 10, Decoder::new(text))
+}
+
+fn damaged(why: &str) -> String {
+    format!("together they are damaged: {why}; a part that is sent again may mend that")
+}
+
+/// What is wrong with a gzip stream, as far as it unpacks to what a package may.
+fn fault_in(file: impl BufRead) -> Option<String> {
+    let mut unpacked = MultiGzDecoder::new(file).take(UNPACKED_BYTES_MAX);
+    io::copy(&mut unpacked, &mut io::sink()).err().map(|error| error.to_string())
+}
+
+/// What ends where its decoder finds a fault: what came before is judged by itself.
+struct Forgiving<R>(R);
+
+impl<R: Read> Read for Forgiving<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(out) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::UnexpectedEof
+                        | io::ErrorKind::InvalidInput
+                        | io::ErrorKind::InvalidData
+                ) =>
+            {
+                Ok(0)
+            }
+            read => read,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! How much waits for other parts, and may.
+//!
+//! A tally in a file of its own is changed by each part, so that none has to look at all sets; it
+//! is an estimate that every listing sets right.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+use super::{PartBounds, Set};
+use crate::edge::queue::disk::{at, now_ms, open_private};
+use crate::edge::queue::{HOUR_MS, Queue, QueueError, short_id};
+
+/// How much waits, as far as it is known; counted anew by every listing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PartTally {
+    pub(super) known: Amount,
+    pub(super) unknown: Amount,
+    pub(super) counted_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Amount {
+    pub(super) parts: u64,
+    pub(super) bytes: u64,
+}
+
+impl Amount {
+    fn add(&mut self, parts: u64, bytes: u64) {
+        self.parts = self.parts.saturating_add(parts);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    fn sub(&mut self, parts: u64, bytes: u64) {
+        self.parts = self.parts.saturating_sub(parts);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
+impl PartTally {
+    fn of(&mut self, known: bool) -> &mut Amount {
+        if known { &mut self.known } else { &mut self.unknown }
+    }
+
+    /// The bound that a part of so many bytes would pass, if any: strangers share a tenth.
+    fn bound_passed(&self, bytes: u64, known: bool, bounds: &PartBounds) -> Option<String> {
+        let Amount { parts, bytes: held } = self.unknown;
+        let (used, parts_max, bytes_max) = match known {
+            false => ((parts, held), bounds.parts_max as u64 / 10, bounds.bytes_max / 10),
+            true => (
+                (parts + self.known.parts, held.saturating_add(self.known.bytes)),
+                bounds.parts_max as u64,
+                bounds.bytes_max,
+            ),
+        };
+        if used.0 + 1 > parts_max {
+            Some(format!("{parts_max} parts of packages"))
+        } else if used.1.saturating_add(bytes) > bytes_max {
+            Some(format!("{bytes_max} bytes of parts of packages"))
+        } else {
+            None
+        }
+    }
+
+    fn text(&self) -> String {
+        let PartTally { known, unknown, counted_ms } = self;
+        let (kp, kb, up, ub) = (known.parts, known.bytes, unknown.parts, unknown.bytes);
+        format!("tally {kp} {kb} {up} {ub} {counted_ms}\n")
+    }
+
+    fn parse(text: &str) -> Option<PartTally> {
+        let words = text.strip_suffix('\n')?.strip_prefix("tally ")?.split(' ');
+        let numbers: Vec<u64> = words.map(|word| word.parse().ok()).collect::<Option<_>>()?;
+        let &[kp, kb, up, ub, counted_ms] = numbers.as_slice() else { return None };
+        let amount = |parts, bytes| Amount { parts, bytes };
+        Some(PartTally { known: amount(kp, kb), unknown: amount(up, ub), counted_ms })
+    }
+}
+
+impl Queue {
+    /// Makes room for a part of so many bytes, which then counts; returns the strangers' sets that
+    /// went for it, or `None` where it is a stranger's and there is no room even so.
+    pub(super) fn make_room(
+        &self,
+        set: &[u8; 32],
+        bytes: u64,
+        known: bool,
+    ) -> Result<Option<Vec<String>>, QueueError> {
+        let known = known || self.set(set)?.note.known;
+        let mut passed = self.admit_part(bytes, known)?;
+        if passed.is_some() {
+            let counted = self.count_parts()?;
+            self.with_part_tally(|tally| *tally = counted)?;
+            passed = self.admit_part(bytes, known)?;
+        }
+        let gone = match passed {
+            None => return Ok(Some(Vec::new())),
+            Some(bound) if known => {
+                return Err(QueueError::Full { path: self.parts_dir(), bound });
+            }
+            Some(_) => self.drop_oldest(set, bytes)?,
+        };
+        Ok(self.admit_part(bytes, known)?.is_none().then_some(gone))
+    }
+
+    /// Counts a part if there is room; else returns the bound.
+    fn admit_part(&self, bytes: u64, known: bool) -> Result<Option<String>, QueueError> {
+        let mut passed = None;
+        self.with_part_tally(|tally| {
+            passed = tally.bound_passed(bytes, known, &self.part_bounds);
+            if passed.is_none() {
+                tally.of(known).add(1, bytes);
+            }
+        })?;
+        Ok(passed)
+    }
+
+    /// Drops strangers' sets, the one first that has waited longest since its last part, until a
+    /// tenth of the strangers' room is free for a part of so many bytes; never `set` itself.
+    fn drop_oldest(&self, set: &[u8; 32], bytes: u64) -> Result<Vec<String>, QueueError> {
+        let mut sets = Vec::new();
+        for id in self.set_ids()?.into_iter().filter(|id| id != set) {
+            sets.push(self.set(&id)?);
+        }
+        sets.retain(|other| !other.note.known && !other.kept.is_empty());
+        sets.sort_by_key(|other| other.note.last_ms);
+        let mut gone = Vec::new();
+        for other in sets {
+            let tight = PartBounds {
+                parts_max: self.part_bounds.parts_max / 10 * 9,
+                bytes_max: self.part_bounds.bytes_max / 10 * 9,
+                ..self.part_bounds
+            };
+            let mut is_over = false;
+            self.with_part_tally(|tally| {
+                is_over = tally.bound_passed(bytes, false, &tight).is_some();
+            })?;
+            if !is_over {
+                break;
+            }
+            // The lock of our own set may be its lock too.
+            let is_ours = self.lock_path(&other.id) == self.lock_path(set);
+            let lock = if is_ours { None } else { self.try_lock_set(&other.id)? };
+            if is_ours || lock.is_some() {
+                self.remove_set(&other.id)?;
+                gone.push(short_id(&other.id));
+            }
+        }
+        Ok(gone)
+    }
+
+    pub(super) fn uncount_parts(&self, set: &Set) -> Result<(), QueueError> {
+        if set.kept.is_empty() {
+            return Ok(());
+        }
+        let (parts, bytes) = (set.kept.len() as u64, set.bytes());
+        self.with_part_tally(|tally| tally.of(set.note.known).sub(parts, bytes))
+    }
+
+    pub(super) fn count_parts(&self) -> Result<PartTally, QueueError> {
+        let mut tally = PartTally { counted_ms: now_ms(), ..PartTally::default() };
+        for id in self.set_ids()? {
+            let set = self.set(&id)?;
+            tally.of(set.note.known).add(set.kept.len() as u64, set.bytes());
+        }
+        Ok(tally)
+    }
+
+    /// Changes the tally under its own lock, held for no longer than that.
+    pub(super) fn with_part_tally(
+        &self,
+        change: impl FnOnce(&mut PartTally),
+    ) -> Result<(), QueueError> {
+        let path = self.parts_dir().join("tally");
+        let mut file = open_private(&path, OpenOptions::new().read(true).write(true).create(true))?;
+        let locked = || {
+            file.lock()?;
+            let mut text = String::new();
+            Read::take(&mut file, 1_000).read_to_string(&mut text)?;
+            let is_young = |tally: &PartTally| now_ms().abs_diff(tally.counted_ms) < HOUR_MS;
+            let mut tally = match PartTally::parse(&text).filter(is_young) {
+                Some(tally) => tally,
+                // Lost, torn or old: only a count can tell.
+                None => self.count_parts().map_err(io::Error::other)?,
+            };
+            change(&mut tally);
+            let text = tally.text();
+            file.seek(SeekFrom::Start(0))?;
+            file.write_all(text.as_bytes())?;
+            file.set_len(text.len() as u64)
+        };
+        locked().map_err(at(&path))
+    }
+}
