@@ -440,7 +440,8 @@ fn at_a_terminal_a_large_broadcast_is_asked_about() {
 
 #[test]
 fn mails_are_no_larger_than_the_carrier_takes() {
-    for format in ["2.0", "1.3"] {
+    // In 2.0 what is too large goes in volumes.
+    for format in ["1.3"] {
         let world = World::new();
         let (a, b) = pair(&world, format);
         a.settings("size_max_bytes = 100_000\n");
@@ -489,6 +490,145 @@ fn mails_are_no_larger_than_the_carrier_takes() {
         assert_eq!(b.receive(), 0);
         assert_eq!(b.files(), a.home.files(), "{format}");
         assert!(a.outbox().is_empty());
+    }
+}
+
+/// A site whose mails have at most 100,000 bytes, with a file that makes one of 400,000.
+fn with_a_large_file(world: &World) -> (Site, Home) {
+    let (a, b) = pair(world, "2.0");
+    a.settings("size_max_bytes = 100_000\n");
+    a.home.write("large", bytes(99, 290_000));
+    (a, b)
+}
+
+/// Numbers of the volumes that the mailer was given, as the subjects have them.
+fn volumes(given: &[String]) -> Vec<String> {
+    let volume = |mail: &String| {
+        let subject = header(mail, "Subject");
+        let (_, after) = subject.split_once("(volume ")?;
+        Some(after.trim_end_matches(')').to_owned())
+    };
+    given.iter().filter_map(volume).collect()
+}
+
+#[test]
+fn what_is_too_large_for_a_mail_goes_in_volumes() {
+    let world = World::new();
+    let (a, b) = with_a_large_file(&world);
+    for n in 0..10 {
+        a.home.write(format!("f{n}"), bytes(n + 1, 30_000));
+    }
+    a.home.write("dense", vec![b'x'; 1_000_000]);
+    a.home.remove("base");
+    let ran = a.home.run(&["broadcast", "--batch"]);
+    assert!(String::from_utf8_lossy(&ran.output.stdout).contains("1 file sent in 5 volumes"));
+    ran.done();
+    let given = a.given();
+    assert!(given.iter().all(|mail| mail.len() <= 100_000));
+    assert_eq!(volumes(&given), ["1 of 5", "2 of 5", "3 of 5", "4 of 5", "5 of 5"]);
+    assert!(a.outbox().is_empty());
+    b.receive();
+    b.run(&["resolve", "base", "take"]).done();
+    assert_eq!(b.files(), a.home.files());
+    b.run(&["broadcast"]).done();
+    a.home.receive();
+    assert_eq!(a.by_clock(), (0, String::new()));
+    assert_eq!(a.standing()["state"], "in step");
+    // The last package of all, and none of it twice.
+    a.home.write("large", bytes(98, 200_000));
+    a.home.run(&["broadcast"]).done();
+    assert_eq!(volumes(&a.given()).len(), 5 + 3);
+    assert_eq!(b.receive(), 0);
+    assert_eq!(b.files(), a.home.files());
+}
+
+#[test]
+fn volumes_go_on_from_where_they_stopped() {
+    let world = World::new();
+    let (a, b) = with_a_large_file(&world);
+    // The list goes ahead in a mail of its own; the third volume is not taken.
+    a.hooks("[ $n = 3 ] && code=75 && exit 75", "");
+    let ran = a.home.run(&["broadcast", "--batch"]);
+    assert!(ran.stderr().contains("2 of 5 volumes were taken"), "{}", ran.story());
+    assert_eq!(ran.status(), 2);
+    let waiting = a.only();
+    assert_eq!((&waiting["state"], &waiting["attempts"]), (&"waiting".into(), &1.into()));
+    let shown = a.home.run(&["queue", "show", waiting["id"].as_str().unwrap()]).done();
+    assert!(shown.contains("volumes     2 sent, "), "{shown}");
+    assert_eq!(a.by_clock().0, 2);
+    assert_eq!(a.given().len(), 4, "the pause holds for volumes too");
+    // Whatever else happens meanwhile: the volumes go on, and the news follows them.
+    b.deliver_all();
+    b.run(&["process", "--batch"]).done();
+    b.write("news", "of b\n");
+    b.run(&["broadcast"]).done();
+    a.home.receive();
+    a.home.write("more", "of a\n");
+    a.hooks("", "");
+    a.wait();
+    assert_eq!(a.by_clock(), (0, String::new()));
+    assert_eq!(volumes(&a.given()), ["1 of 5", "2 of 5", "3 of 5", "3 of 5", "4 of 5", "5 of 5"]);
+    let given = a.given();
+    assert!(given[3] == given[4], "the very same mail");
+    assert!(a.outbox().is_empty());
+    assert_eq!(b.receive(), 0);
+    assert_eq!(b.files(), a.home.files());
+    // Another version takes the place of what only began to go.
+    a.hooks("[ $n = 9 ] && code=75 && exit 75", "");
+    a.home.write("large", bytes(97, 290_000));
+    a.home.run(&["broadcast", "--batch"]).with(2);
+    a.home.write("large", "small now\n");
+    a.hooks("", "");
+    a.wait();
+    assert_eq!(a.by_clock(), (0, String::new()));
+    assert_eq!(b.receive(), 0);
+    assert_eq!(b.files(), a.home.files());
+}
+
+#[test]
+fn the_rest_is_cut_anew_where_the_limit_has_changed() {
+    let world = World::new();
+    let (a, b) = with_a_large_file(&world);
+    a.hooks("[ $n = 3 ] && code=75 && exit 75", "");
+    a.home.run(&["broadcast", "--batch"]).with(2);
+    a.hooks("", "");
+    // Smaller ones from here on, and at last larger ones than before.
+    for (limit, hook) in [(70_000, "[ $n = 5 ] && code=75 && exit 75"), (300_000, "")] {
+        let before = a.given().len();
+        a.settings(&format!("size_max_bytes = {limit}\n"));
+        a.hooks(hook, "");
+        a.wait();
+        let status = a.by_clock().0;
+        assert_eq!(status == 0, hook.is_empty(), "{limit}");
+        assert!(a.given()[before..].iter().all(|mail| mail.len() <= limit), "{limit}");
+    }
+    let sent = volumes(&a.given());
+    assert_eq!(
+        sent,
+        ["1 of 5", "2 of 5", "3 of 5", "3 of 6", "4 of 6", "4 of 6", "5 of 6", "6 of 6"]
+    );
+    assert_eq!(b.receive(), 0);
+    assert_eq!(b.files(), a.home.files());
+    assert!(a.outbox().is_empty());
+}
+
+#[test]
+fn killed_between_two_volumes_ends_the_same() {
+    for at in [1, 3, 5] {
+        let world = World::new();
+        let (a, b) = with_a_large_file(&world);
+        a.hooks("", &format!("[ $n = {at} ] && kill -9 $PPID"));
+        assert_eq!(a.home.run(&["broadcast", "--batch"]).status(), -1);
+        a.hooks("", "");
+        a.wait();
+        assert_eq!(a.by_clock(), (0, String::new()), "{at}");
+        let sent = volumes(&a.given());
+        assert_eq!(sent.len(), 6, "one goes twice: {sent:?}");
+        assert!(a.outbox().is_empty());
+        assert_eq!(b.receive(), 0);
+        assert_eq!(b.files(), a.home.files());
+        assert_eq!(a.by_clock(), (0, String::new()));
+        assert_eq!(volumes(&a.given()).len(), 6);
     }
 }
 

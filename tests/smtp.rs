@@ -68,6 +68,7 @@ fn letter(to: &str) -> Letter {
         sha256: [7; 32],
         unattended: false,
         in_reply_to: None,
+        volume: None,
     }
 }
 

@@ -24,6 +24,7 @@ use crate::edge::queue::{
 };
 use crate::edge::sent::{SentError, SentLog, SentMail};
 use crate::format::digest::hex;
+use crate::format::mail::is_volume;
 use crate::format::message::{self, Envelope, Kind, Part, Parts, Unread, Words};
 use crate::format::report::{About, Limit, Listener, Notice, Report};
 use crate::model::limits::{
@@ -413,6 +414,8 @@ fn queued(notice: Notice, mail: SentMail) -> QueuedNotice {
     let below = mail.size_bytes.saturating_sub(1);
     let limit_bytes = match notice.limit {
         Limit::NotSaid => None,
+        // One byte less would make volumes that are hardly smaller, and all of them come back.
+        Limit::TooLarge if is_volume(&mail.message_id) => Some(mail.size_bytes / 2),
         Limit::TooLarge => Some(below),
         Limit::AtMost(bytes) => Some(bytes.min(below)),
     };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::edge::outbox::{Note, NoteState, Outbox};
+use crate::edge::outbox::{Note, NoteState, Outbox, Volumes};
 use crate::edge::state::State;
 use crate::format::digest::hex;
 
@@ -102,6 +102,10 @@ impl Waiting {
             answer(format_args!("files       {}", unsent.files));
             answer(format_args!("deletions   {}", unsent.removes));
             answer(format_args!("message-id  {}", unsent.message_id));
+            if let Some(volumes) = unsent.volumes {
+                let Volumes { sent, sent_bytes, .. } = volumes;
+                answer(format_args!("volumes     {sent} sent, {sent_bytes} bytes"));
+            }
         }
         answer(format_args!("serial      {}", note.serial));
         answer(format_args!("attempts    {}", note.attempts));
@@ -189,6 +193,9 @@ impl Waiting {
         let mut line = format!("{}  {when}  {}  for {}", note.id(), note.state.word(), note.to);
         if let Some(unsent) = &note.package {
             line += &format!(", {}", size_words(unsent.size_bytes));
+            if let Some(Volumes { sent_bytes, .. }) = unsent.volumes {
+                line += &format!(" in volumes, {} sent", size_words(sent_bytes));
+            }
         }
         if note.attempts > 0 {
             let count = usize::try_from(note.attempts).unwrap_or(usize::MAX);

@@ -16,6 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -113,6 +114,19 @@ pub struct Unsent {
     pub removes: usize,
     /// Others were to follow: it is a part of a plan.
     pub is_part: bool,
+    /// It goes in volumes, and so much is done; `None`: in one mail.
+    pub volumes: Option<Volumes>,
+}
+
+/// How much of a package went in volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Volumes {
+    /// Volumes that a carrier took.
+    pub sent: u32,
+    /// Bytes of the package in them, from its beginning.
+    pub sent_bytes: u64,
+    /// Bytes of the package that a volume holds at most.
+    pub room_bytes: NonZeroU64,
 }
 
 /// A file that is too big for a mail.
@@ -413,6 +427,12 @@ impl Outbox {
         }
         let before = self.find(to)?;
         if before.as_ref().is_some_and(|note| note.package.is_some() || note.serial > serial) {
+            return before.map_or(Ok(()), |note| self.volume_returned(note, serial));
+        }
+        // Of a package in volumes each comes back: it failed once.
+        if let Some(note) = &before
+            && (note.state, note.serial) == (NoteState::Refused, serial)
+        {
             return Ok(());
         }
         let mut note = before.unwrap_or_else(|| Note::new(to));
@@ -427,6 +447,16 @@ impl Outbox {
         (note.status, note.reason) = (status.to_owned(), reason.to_owned());
         note.first_ms = if note.first_ms == 0 { now_ms } else { note.first_ms };
         (note.last_ms, note.serial, note.limit_bytes) = (now_ms, serial, limit_bytes);
+        self.put(&note, None)
+    }
+
+    /// A volume of the package that waits came back: all of them go again.
+    fn volume_returned(&self, mut note: Note, serial: u64) -> Result<(), OutboxError> {
+        let volumes = note.package.as_mut().and_then(|unsent| unsent.volumes.as_mut());
+        match volumes.filter(|_| note.serial == serial) {
+            Some(volumes) => (volumes.sent, volumes.sent_bytes) = (0, 0),
+            None => return Ok(()),
+        }
         self.put(&note, None)
     }
 
@@ -586,6 +616,9 @@ impl Note {
             push("files", &unsent.files.to_string());
             push("removes", &unsent.removes.to_string());
             push("part", if unsent.is_part { "yes" } else { "no" });
+            if let Some(Volumes { sent, sent_bytes, room_bytes }) = unsent.volumes {
+                push("volumes", &format!("{sent} {sent_bytes} {room_bytes}"));
+            }
         }
         for left in &self.left_out {
             let mut value = format!("{} {} ", left.signature, left.mail_bytes).into_bytes();
@@ -630,6 +663,10 @@ impl Note {
                 files: usize::try_from(number("files")?).ok()?,
                 removes: usize::try_from(number("removes")?).ok()?,
                 is_part: text("part")? == "yes",
+                volumes: match text("volumes") {
+                    None => None,
+                    Some(words) => Some(parse_volumes(&words)?),
+                },
             }),
         };
         Some(Note {
@@ -651,6 +688,16 @@ impl Note {
             left_out,
         })
     }
+}
+
+fn parse_volumes(words: &str) -> Option<Volumes> {
+    let mut words = words.split(' ');
+    let (sent, sent_bytes, room) = (words.next()?, words.next()?, words.next()?);
+    Some(Volumes {
+        sent: sent.parse().ok()?,
+        sent_bytes: sent_bytes.parse().ok()?,
+        room_bytes: room.parse().ok()?,
+    })
 }
 
 fn parse_left_out(value: &[u8]) -> Option<LeftOut> {
@@ -710,6 +757,7 @@ mod tests {
             files: 3,
             removes: 1,
             is_part: false,
+            volumes: None,
         }
     }
 
@@ -837,7 +885,14 @@ mod tests {
         let to = address("b@b");
         let of = |serial| (serial, "5.1.1", "no such user");
         for (attempts, serial, limit, pause_h) in
-            [(1, 5, None, 4), (2, 6, None, 8), (2, 5, None, 8), (3, 7, Some(1 << 20), 0)]
+            // The second of 7 is another volume of the same package.
+            [
+                (1, 5, None, 4),
+                (2, 6, None, 8),
+                (2, 5, None, 8),
+                (3, 7, Some(1 << 20), 0),
+                (3, 7, None, 0),
+            ]
         {
             let (serial, status, reason) = of(serial);
             outbox.returned(&to, serial, status, reason, limit, NOW).unwrap();
@@ -869,6 +924,21 @@ mod tests {
         let third = address("d@d");
         outbox.delayed(&third, 6, "4.0.0", "late", NOW).unwrap();
         assert_eq!(outbox.find(&third).unwrap().unwrap().state, NoteState::Delayed);
+    }
+
+    #[test]
+    fn a_volume_that_comes_back_makes_all_go_again() {
+        let (_dir, outbox) = outbox();
+        let room_bytes = NonZeroU64::new(400).unwrap();
+        let cut = |sent, sent_bytes| Some(Volumes { sent, sent_bytes, room_bytes });
+        let mut waits = note("c@c", b"x");
+        waits.package.as_mut().unwrap().volumes = cut(2, 800);
+        put(&outbox, &waits, b"x");
+        for (serial, expected) in [(waits.serial - 1, cut(2, 800)), (waits.serial, cut(0, 0))] {
+            outbox.returned(&waits.to, serial, "5.3.4", "too big", None, NOW).unwrap();
+            let found = outbox.find(&waits.to).unwrap().unwrap();
+            assert_eq!(found.package.unwrap().volumes, expected, "{serial}");
+        }
     }
 
     #[test]

@@ -3,13 +3,19 @@
 //! It sends nothing; a carrier does. Invariant: every line ends in CRLF and has at most 998 bytes,
 //! no header can be begun from inside a value, and memory does not grow with the package.
 
+mod words;
+
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
+use std::num::NonZeroU64;
 
 use jiff::Zoned;
 
+use self::words::explanation;
 use super::digest::hex;
+use super::volume::{self, Place, Volume};
 use crate::model::Address;
+use crate::model::limits::{PACKAGE_BYTES_MAX, VOLUMES_MAX};
 
 /// Bytes that fill one line of base64.
 const LINE_BYTES: usize = 57;
@@ -50,6 +56,8 @@ pub struct Letter {
     /// Message-ID of the mail that this one answers, with or without angle brackets; one that no
     /// header can hold is left out.
     pub in_reply_to: Option<String>,
+    /// The volume of the package that goes with it; `None`: all of it.
+    pub volume: Option<Volume>,
 }
 
 /// A message, piece by piece; ends after the first error.
@@ -73,12 +81,64 @@ pub fn message_id(sha256: &[u8; 32], made_s: i64, from: &Address) -> String {
     format!("<remsync.{digest}.{made_s}@{domain}>")
 }
 
-/// Returns the subject: `[remsync] TITLE: 3 files`.
-pub fn subject(letter: &Letter) -> String {
-    format!("[remsync] {}: {}", letter.title, count(letter.files))
+/// Returns the name of the mail with a volume of the package whose mail would have this name.
+pub fn volume_message_id(message_id: &str, place: &Place) -> String {
+    let Place { number, count, offset, .. } = place;
+    match message_id.split_once('@') {
+        Some((left, right)) => format!("{left}.{number}of{count}.{offset}@{right}"),
+        None => message_id.to_owned(),
+    }
 }
 
-/// Returns the message, to be taken piece by piece. `signature` becomes a second attachment.
+/// Whether a mail of ours has a name that [`volume_message_id`] made.
+pub fn is_volume(message_id: &str) -> bool {
+    let local = message_id.trim_start_matches('<').split('@').next().unwrap_or_default();
+    let words: Vec<&str> = local.split('.').collect();
+    matches!(words.as_slice(), ["remsync", _, _, place, _] if place.contains("of"))
+}
+
+/// Returns how many bytes of a package from `here` fit a volume in a mail of at most `limit_bytes`;
+/// `None` where there is hardly room for the mail's own words.
+///
+/// # Errors
+/// `InvalidInput` as for [`write()`].
+pub fn volume_room(
+    letter: &Letter,
+    here: &Address,
+    limit_bytes: u64,
+) -> io::Result<Option<NonZeroU64>> {
+    // The widest numbers that there may be.
+    let (number, count) = (VOLUMES_MAX, VOLUMES_MAX);
+    let (offset, length_bytes) = (PACKAGE_BYTES_MAX, PACKAGE_BYTES_MAX);
+    let widest = Volume {
+        here: here.clone(),
+        whole: letter.sha256,
+        total_bytes: PACKAGE_BYTES_MAX,
+        place: Place { number, count, offset, length_bytes },
+        sha256: [0; 32],
+    };
+    let head = volume::header(&widest).len() as u64;
+    let message_id = volume_message_id(&letter.message_id, &widest.place);
+    let letter = Letter { message_id, volume: Some(widest), ..letter.clone() };
+    let frame = size_bytes(&letter, 0, None)?;
+    let lines = limit_bytes.saturating_sub(frame) / (LINE_BYTES as u64 / 3 * 4 + 2);
+    Ok(NonZeroU64::new((lines * LINE_BYTES as u64).saturating_sub(head)))
+}
+
+/// Returns the subject: `[remsync] TITLE: 3 files`, and which volume it is.
+pub fn subject(letter: &Letter) -> String {
+    let what = format!("[remsync] {}: {}", letter.title, count(letter.files));
+    match &letter.volume {
+        Some(Volume { place: Place { number, count, .. }, .. }) => {
+            format!("{what} (volume {number} of {count})")
+        }
+        None => what,
+    }
+}
+
+/// Returns the message, to be taken piece by piece. `package` is what the mail carries: all of the
+/// package, or the header and the bytes of the letter's volume. `signature`, of the whole, becomes
+/// a second attachment.
 ///
 /// # Errors
 /// `InvalidInput` for an address or a message id that no header can hold.
@@ -91,12 +151,13 @@ pub fn pieces<'a>(
     let mut head = Vec::new();
     push_headers(letter, &boundary, &mut head)?;
     push_text_part(letter, &boundary, &mut head);
-    push_part_header(&boundary, "application/gzip", PACKAGE_NAME, &mut head);
+    push_cargo_header(letter, &boundary, &mut head);
     let mut left = VecDeque::from([Piece::Text(head), Piece::Base64(Box::new(package))]);
     if let Some(signature) = signature {
         let mut head = Vec::new();
         let name = format!("{PACKAGE_NAME}.sig");
-        push_part_header(&boundary, "application/octet-stream", &name, &mut head);
+        let what = "signature of the package";
+        push_part_header(&boundary, "application/octet-stream", &name, what, &mut head);
         left.extend([Piece::Text(head), Piece::Base64(Box::new(signature))]);
     }
     left.push_back(Piece::Text(format!("--{boundary}--\r\n").into_bytes()));
@@ -194,6 +255,9 @@ fn push_headers(letter: &Letter, boundary: &str, out: &mut Vec<u8>) -> io::Resul
         push_exact("X-Remsync-Serial", &letter.serial.to_string(), out)?;
     }
     push_exact("X-Remsync-Sha256", &hex(&letter.sha256), out)?;
+    if let Some(Volume { place: Place { number, count, .. }, .. }) = &letter.volume {
+        push_exact("X-Remsync-Volume", &format!("{number}/{count}"), out)?;
+    }
     push_exact("MIME-Version", "1.0", out)?;
     let content_type = format!("multipart/mixed; boundary=\"{boundary}\"");
     push_exact("Content-Type", &content_type, out)?;
@@ -348,41 +412,6 @@ fn push_text_part(letter: &Letter, boundary: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// For somebody who has never heard of us: what this is, and how to open it by hand.
-fn explanation(letter: &Letter) -> String {
-    let Letter { from, to, title, files, .. } = letter;
-    format!(
-        "This mail holds a package of remsync, which keeps trees of files in step\n\
-         among sites by mail.\n\
-         \n\
-         Project:  {title}\n\
-         From:     {from}\n\
-         To:       {to}\n\
-         Holds:    {files}\n\
-         SHA-256:  {sha256}\n\
-         \n\
-         With remsync: deliver this mail to remsync-deliver, or save the attachment\n\
-         and run, in the folder of the project,\n\
-         \n\
-         \x20   remsync process {PACKAGE_NAME}\n\
-         \n\
-         Without it: the attachment is an ordinary archive. These show that it is\n\
-         whole, what is in it, and take it out:\n\
-         \n\
-         \x20   sha256sum {PACKAGE_NAME}\n\
-         \x20   tar tzf {PACKAGE_NAME}\n\
-         \x20   tar xzf {PACKAGE_NAME}\n\
-         \n\
-         The last makes the folder .remsync-work. In it, the text \"orders\" says which\n\
-         of the numbered files belongs where: a line \"update\" begins with the name\n\
-         and ends with the number.\n\
-         Your mail program may save the attachment under a name with a dot before it.\n",
-        title = crate::model::path::escaped(title.as_bytes()),
-        files = count(*files),
-        sha256 = hex(&letter.sha256),
-    )
-}
-
 fn count(files: u32) -> String {
     match files {
         1 => "1 file".to_owned(),
@@ -413,8 +442,19 @@ fn push_quoted_printable(line: &str, out: &mut Vec<u8>) {
     }
 }
 
-fn push_part_header(boundary: &str, media_type: &str, name: &str, out: &mut Vec<u8>) {
-    let what = if name == PACKAGE_NAME { "remsync package" } else { "signature of the package" };
+/// The head of the part that is the package, or a volume of it.
+fn push_cargo_header(letter: &Letter, boundary: &str, out: &mut Vec<u8>) {
+    let (media_type, name, what) = match &letter.volume {
+        None => ("application/gzip", PACKAGE_NAME.to_owned(), "remsync package".to_owned()),
+        Some(Volume { place, .. }) => {
+            let what = format!("volume {} of {} of a remsync package", place.number, place.count);
+            ("application/octet-stream", place.file_name(PACKAGE_NAME), what)
+        }
+    };
+    push_part_header(boundary, media_type, &name, &what, out);
+}
+
+fn push_part_header(boundary: &str, media_type: &str, name: &str, what: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(
         format!(
             "--{boundary}\r\n\
@@ -495,6 +535,7 @@ mod tests {
             sha256,
             unattended: false,
             in_reply_to: None,
+            volume: None,
         }
     }
 
@@ -566,6 +607,55 @@ mod tests {
         }
         let digest = hex(&letter("notes", b"PK").sha256);
         assert!(text.contains(&format!("\r\nSHA-256:  {digest}\r\n")), "{text}");
+    }
+
+    #[test]
+    fn a_volume_says_what_it_is_and_fits() {
+        let package = vec![7; 300_000];
+        let whole = letter("notes", &package);
+        for limit in [10_000, 65_536, 65_537, 200_000] {
+            let room = volume_room(&whole, &whole.from, limit).unwrap().unwrap();
+            let places = volume::plan(0, package.len() as u64, room, 0).unwrap();
+            let mut joined = Vec::new();
+            for place in &places {
+                let (from, to) = (place.offset as usize, place.end() as usize);
+                let bytes = &package[from..to];
+                let volume = Volume {
+                    here: whole.from.clone(),
+                    whole: whole.sha256,
+                    total_bytes: package.len() as u64,
+                    place: *place,
+                    sha256: sha256_of(bytes).unwrap().0,
+                };
+                let cargo = [volume::header(&volume), bytes.to_vec()].concat();
+                let message_id = volume_message_id(&whole.message_id, place);
+                let letter = Letter { message_id, volume: Some(volume), ..whole.clone() };
+                let text = written(&letter, &cargo, None);
+                assert!(text.len() as u64 <= limit, "{} over {limit}", text.len());
+                let Place { number, count, .. } = place;
+                for words in [
+                    format!("Subject: [remsync] notes: 3 files (volume {number} of {count})\r\n"),
+                    format!("X-Remsync-Volume: {number}/{count}\r\n"),
+                    format!("filename=\".{}\"", place.file_name("remsync.tar.gz")),
+                    format!("Message-ID: {}\r\n", letter.message_id),
+                    "tail -n +7".to_owned(),
+                ] {
+                    assert!(text.contains(&words), "{words}\n{text}");
+                }
+                let mail = mail_parser::MessageParser::new().parse(text.as_bytes()).unwrap();
+                let held = mail.attachment(0).unwrap().contents();
+                let (read, head) = volume::parse(held).unwrap();
+                assert_eq!(Some(&read), letter.volume.as_ref());
+                joined.extend_from_slice(&held[head..]);
+            }
+            assert!(joined == package);
+            let ids: std::collections::BTreeSet<String> =
+                places.iter().map(|place| volume_message_id("<a@b>", place)).collect();
+            assert_eq!(ids.len(), places.len(), "no two have one name");
+            assert!(is_volume(&volume_message_id(&whole.message_id, &places[0])));
+            assert!(!is_volume(&whole.message_id));
+        }
+        assert_eq!(volume_room(&whole, &whole.from, 1_000).unwrap(), None);
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub enum Extent {
     Whole,
     /// A part: others carry the rest.
     Part,
+    /// Either, and some of its bytes are on their way already.
+    Begun,
 }
 
 /// Cuts the next part off a plan; returns it and what is left. `sizes` are in bytes.
@@ -98,10 +100,12 @@ pub fn carve(
 ///
 /// Serials and columns do not count: they tell of the moment and of other sites. Of a part of a
 /// plan, what it carries has to be due still, and the rest may follow it; what it builds on has to
-/// be among `issued`, or this site has gone back in time since.
+/// be among `issued`, or this site has gone back in time since. One that has begun to go is like
+/// one that is late: what it carries has to be due still, and what changed since is told after it.
 pub fn stands(unsent: &Orders, fresh: &Orders, extent: Extent, issued: &[u64]) -> bool {
-    if unsent.identity != fresh.identity || unsent.visit != fresh.visit || unsent.seen != fresh.seen
-    {
+    let is_begun = extent == Extent::Begun;
+    let is_of_now = is_begun || unsent.seen == fresh.seen;
+    if unsent.identity != fresh.identity || unsent.visit != fresh.visit || !is_of_now {
         return false;
     }
     let rows: BTreeMap<&TreePath, &OrderRow> =
@@ -118,7 +122,10 @@ pub fn stands(unsent: &Orders, fresh: &Orders, extent: Extent, issued: &[u64]) -
         && builds_on_ours
         && (lists_all || !(is_whole || is_classic))
         && unsent.rows.iter().all(|row| {
-            rows.get(&row.path).is_some_and(|fresh| row_stands(row, fresh, extent, is_classic))
+            is_begun && row.act == Act::Tell
+                || rows
+                    .get(&row.path)
+                    .is_some_and(|fresh| row_stands(row, fresh, extent, is_classic))
         })
 }
 
@@ -132,7 +139,7 @@ fn row_stands(unsent: &OrderRow, fresh: &OrderRow, extent: Extent, is_classic: b
         (None, None) => is_same,
         (Some(ours), Some(due)) => is_same && ours == due,
         // Another part carries it. In 1.3 it rests here: what is told is what is believed there.
-        (None, Some(_)) => extent == Extent::Part && (is_same || is_classic),
+        (None, Some(_)) => extent != Extent::Whole && (is_same || is_classic),
         (Some(_), None) => false,
     }
 }
@@ -249,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_package_stands_until_there_is_something_else_to_say() {
-        let (all, part) = (Extent::Whole, Extent::Part);
+        let (all, part, begun) = (Extent::Whole, Extent::Part, Extent::Begun);
         let table = [
             ("the same", "a=1 b+2 c-3", "a=1 b+2 c-3", all, true, true),
             ("a new version", "a=1 b+2", "a=1 b+3", all, false, false),
@@ -263,6 +270,9 @@ mod tests {
             ("what the rest carries is new", "a=1 b+2 c=4", "a=1 b+2 c+5", part, false, true),
             ("a later part", "c+4", "a=1 b=2 c+4 d+5", part, true, false),
             ("of it something is there", "c+4 d+5", "a=1 b=2 c=4 d+5", part, false, false),
+            ("begun, and news since", "a=1 b+2", "a=7 b+2 c+1", begun, true, false),
+            ("begun, and a new version", "a=1 b+2", "a=1 b+3", begun, false, false),
+            ("begun, and due no more", "a=1 b+2", "a=1 b=2", begun, false, false),
         ];
         for (name, unsent, fresh, extent, ours, classic) in table {
             for (format, want) in [(Format::V2_0, ours), (Format::V1_3, classic)] {
@@ -293,6 +303,8 @@ mod tests {
         ] {
             assert_eq!(stands(&unsent, &fresh, Extent::Whole, &[2]), whole, "{name}");
             assert_eq!(stands(&unsent, &fresh, Extent::Part, &[2]), part, "{name}");
+            let begun = part || name == "we have seen more";
+            assert_eq!(stands(&unsent, &fresh, Extent::Begun, &[2]), begun, "{name}");
             let forgot = stands(&unsent, &fresh, Extent::Part, &[]);
             assert_eq!(forgot, part && fresh.since == Some(2), "{name}");
         }

@@ -35,6 +35,8 @@ use super::pack::{Packed, pack, told};
 use super::report::{Fate, Report};
 use super::{Errand, View};
 
+mod volumes;
+
 /// Unpacked bytes that one package carries at most: with what does not compress, the package stays
 /// below its own bound.
 const PART_BYTES_MAX: u64 = 900 << 20;
@@ -82,6 +84,7 @@ pub fn run_all(
             note: note_to_go_on(&to, errand.note.as_ref(), view.session.options.to.is_some()),
             before: errand.note.clone(),
             room: Room { bytes_max: PART_BYTES_MAX, members_max: PACKAGE_MEMBERS_MAX },
+            in_volumes: false,
             is_allowed: view.session.options.to.is_some(),
             reports: Vec::new(),
         };
@@ -133,6 +136,8 @@ struct Walk<'a, 'v> {
     /// What it said before.
     before: Option<Note>,
     room: Room,
+    /// The package being made may be larger than a mail, and goes in volumes then.
+    in_volumes: bool,
     /// A person allowed what goes to this site, or needs not.
     is_allowed: bool,
     reports: Vec<Report>,
@@ -148,6 +153,13 @@ struct Made {
     rest: Option<Outgoing>,
     /// Files that changed meanwhile and were left out.
     changed: usize,
+}
+
+/// What a carrier did not accept.
+struct Refusal {
+    failure: CarrierFailure,
+    /// Bytes of the mail.
+    mail_bytes: u64,
 }
 
 /// Whether to go on.
@@ -258,7 +270,13 @@ impl Walk<'_, '_> {
             true => self.note_attempt(draft)?,
             false => path.to_owned(),
         };
-        let answer = self.carrier.send(letter, &path, None);
+        let answer = match is_mail {
+            true => self.hand_to_carrier(letter, told, &path, &mut report)?,
+            false => self
+                .carrier
+                .send(letter, &path, None)
+                .map_err(|failure| Refusal { failure, mail_bytes: 0 }),
+        };
         if !is_mail {
             let _ = draft.map(std::fs::remove_file);
         }
@@ -266,19 +284,16 @@ impl Walk<'_, '_> {
             Ok(bytes) => {
                 report.bytes = bytes;
                 report.fate = Fate::Sent;
-                if is_mail {
-                    self.remember(letter, serial, bytes);
-                }
                 self.accepted(told, serial)?;
                 self.view.outbox.remove(&self.note.to)?;
                 self.forget_attempt();
                 self.reports.push(report);
                 Ok(Step::On)
             }
-            Err(failure) => {
+            Err(refusal) => {
                 match is_mail {
-                    true => self.note_failure(&failure, &mut report)?,
-                    false => fail(&mut report, &Failure::new(failure)),
+                    true => self.note_failure(&refusal, &mut report)?,
+                    false => fail(&mut report, &Failure::new(refusal.failure)),
                 }
                 self.reports.push(report);
                 Ok(Step::Stop)
@@ -288,13 +303,13 @@ impl Walk<'_, '_> {
 
     /// Enters a mail into the log of what was sent: word of it, should it come back, finds its
     /// project there. A line that is missing costs that word only.
-    fn remember(&self, letter: &Letter, serial: u64, size_bytes: u64) {
+    fn remember(&self, letter: &Letter, size_bytes: u64) {
         let project = self.open.state.dir();
         let mail = SentMail {
             at_ms: self.view.session.now_ms,
             sha256: letter.sha256,
             message_id: letter.message_id.trim_matches(['<', '>']).to_owned(),
-            serial,
+            serial: self.note.serial,
             size_bytes,
             to: letter.to.clone(),
             project: std::path::absolute(project).unwrap_or_else(|_| project.to_owned()),
@@ -342,19 +357,15 @@ impl Walk<'_, '_> {
             .ok_or_else(|| Failure::new(format!("{}: no package", note.to)))
     }
 
-    fn note_failure(
-        &mut self,
-        failure: &CarrierFailure,
-        report: &mut Report,
-    ) -> Result<(), Failure> {
+    fn note_failure(&mut self, refusal: &Refusal, report: &mut Report) -> Result<(), Failure> {
         let now_ms = self.view.session.now_ms;
+        let Refusal { failure, mail_bytes } = refusal;
         let note = &mut self.note;
         note.status.clone_from(&failure.status);
         note.reason.clone_from(&failure.what);
         (note.limit_bytes, note.unanswered) = (failure.limit_bytes, 0);
-        let mail_bytes = note.package.as_ref().map_or(0, |unsent| unsent.mail_bytes);
         let is_smaller_left =
-            failure.limit_bytes.is_some_and(|limit| limit.max(MAIL_LIMIT_BYTES_MIN) < mail_bytes);
+            failure.limit_bytes.is_some_and(|limit| limit.max(MAIL_LIMIT_BYTES_MIN) < *mail_bytes);
         (note.state, note.next_ms) = match failure.lasts {
             // Smaller mails are something else, and nothing has to be waited for.
             Lasts::Never if is_smaller_left => (NoteState::Waiting, now_ms),
@@ -465,6 +476,7 @@ impl Walk<'_, '_> {
         let format = self.open.project.identity.format;
         let draft = self.view.outbox.draft()?;
         let mut changed = 0;
+        self.in_volumes = false;
         loop {
             let size = |path: &TreePath| self.size(path);
             let (part, rest) = carve(format, &plan, turn, &size, self.room);
@@ -476,7 +488,8 @@ impl Walk<'_, '_> {
             let project = view.as_ref().unwrap_or(&self.open.project);
             let told = told(project, &part, self.copy);
             // base64 makes three bytes four.
-            let bytes_max = self.limit_bytes.map_or(u64::MAX, |limit| limit / 4 * 3);
+            let limit_bytes = self.limit_bytes.filter(|_| !self.in_volumes);
+            let bytes_max = limit_bytes.map_or(u64::MAX, |limit| limit / 4 * 3);
             let bytes_max = bytes_max.min(PACKAGE_BYTES_MAX);
             let over = match pack(&self.open.ground, told, &draft, bytes_max)? {
                 Packed::Changed(paths) => {
@@ -487,7 +500,8 @@ impl Walk<'_, '_> {
                 Packed::Over(bytes) => bytes.saturating_mul(4) / 3,
                 Packed::Sound(told) => {
                     let (unsent, letter) = self.measure(&told, &draft, is_part)?;
-                    if self.limit_bytes.is_none_or(|limit| unsent.mail_bytes <= limit) {
+                    let is_cut = unsent.volumes.is_some();
+                    if is_cut || self.limit_bytes.is_none_or(|limit| unsent.mail_bytes <= limit) {
                         let serial = part.serial;
                         return Ok(Some(Made {
                             unsent,
@@ -555,16 +569,21 @@ impl Walk<'_, '_> {
         let is_ours = self.told.is_none();
         let carried: Vec<&OutgoingRow> = carried_rows(part).collect();
         match carried.as_slice() {
-            [] => Err(Failure::new(format!(
-                "the list of files alone makes a mail of {}",
-                size_words(mail_bytes)
-            ))
-            .hinted("the site's limit has to be raised, or the project split")),
             // The list of files may be what is too big: first that alone, then the file.
             [_] if is_ours && turn == Turn::First && self.room.members_max > 0 => {
                 self.room.members_max = 0;
                 Ok(())
             }
+            // GNU remsync knows no volumes.
+            [] | [_] if is_ours && !self.in_volumes => {
+                self.in_volumes = true;
+                Ok(())
+            }
+            [] => Err(Failure::new(format!(
+                "the list of files alone makes a mail of {}",
+                size_words(mail_bytes)
+            ))
+            .hinted("the site's limit has to be raised, or the project split")),
             [only] => {
                 let path = only.path.clone();
                 self.leave_out(plan, path, mail_bytes);
@@ -623,10 +642,15 @@ impl Walk<'_, '_> {
             files: usize::try_from(told.members()).unwrap_or(usize::MAX),
             removes,
             is_part,
+            volumes: None,
         };
         let letter = self.letter(told, &unsent)?;
         unsent.message_id.clone_from(&letter.message_id);
         unsent.mail_bytes = mail::size_bytes(&letter, size_bytes, None)?;
+        let limit = self.limit_bytes.filter(|limit| self.in_volumes && unsent.mail_bytes > *limit);
+        if let Some(limit) = limit {
+            volumes::cut(&mut unsent, &letter, &told.identity.here.address, limit)?;
+        }
         Ok((unsent, letter))
     }
 
@@ -654,6 +678,7 @@ impl Walk<'_, '_> {
             sha256: unsent.sha256,
             unattended: !session.may_ask(),
             in_reply_to: None,
+            volume: None,
             from,
         })
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::edge::outbox::{Call, Note, NoteState, Outbox, Turn, mark_of_carrier};
+use crate::edge::outbox::{Call, Note, NoteState, Outbox, Turn, Unsent, Volumes, mark_of_carrier};
 use crate::edge::state::State;
 use crate::format::package::orders_of;
 use crate::model::orders::Orders;
@@ -212,7 +212,7 @@ impl View<'_> {
             return Ok(None);
         };
         let limit = self.limit_bytes(&note.to)?;
-        if limit.is_some_and(|limit| unsent.mail_bytes > limit) {
+        if unsent.volumes.is_none() && limit.is_some_and(|limit| unsent.mail_bytes > limit) {
             return Ok(None);
         }
         let Ok(file) = std::fs::File::open(&path) else { return Ok(None) };
@@ -225,7 +225,11 @@ impl View<'_> {
         // As a receiver reads it: a history may be cut where it is written.
         let fresh = crate::format::orders::print(&fresh);
         let fresh = crate::format::orders::parse(&*fresh, "the orders")?;
-        let extent = if unsent.is_part { Extent::Part } else { Extent::Whole };
+        let extent = match unsent {
+            Unsent { volumes: Some(Volumes { sent: 1.., .. }), .. } => Extent::Begun,
+            Unsent { is_part: true, .. } => Extent::Part,
+            _ => Extent::Whole,
+        };
         let issued = &open.project.knowledge.remotes[plan.remote].issued;
         Ok(stands(&orders, &fresh, extent, issued).then(|| Box::new(orders)))
     }

@@ -41,6 +41,8 @@ pub struct Report {
     pub is_told: bool,
     /// Files that had to be left out.
     pub left_out: usize,
+    /// Volumes that a carrier took, and of how many; 0 of 0 for a package in one mail.
+    pub volumes: (u32, u32),
 }
 
 /// What became of a package.
@@ -107,6 +109,7 @@ impl Report {
             is_kept: false,
             is_told: false,
             left_out: 0,
+            volumes: (0, 0),
         }
     }
 
@@ -157,7 +160,11 @@ impl Report {
             (Fate::Kept(_), Some(ms)) => format!("; next try {}", local_time(ms)),
             _ => String::new(),
         };
-        format!("remsync: {}: {state}{code}: {why}{next}.", self.address)
+        let done = match self.volumes {
+            (_, 0) => String::new(),
+            (sent, count) => format!("; {sent} of {count} volumes were taken"),
+        };
+        format!("remsync: {}: {state}{code}: {why}{done}{next}.", self.address)
     }
 
     fn state(&self) -> &'static str {
@@ -213,7 +220,11 @@ pub fn conclude(session: &Session, reports: &[Report]) -> Outcome {
             None if options.json || options.quiet => {}
             None => {
                 let verb = if report.fate == Fate::Sent { "sent" } else { "would be sent" };
-                answer(format_args!("{}: {} {verb}", report.address, report.describe()));
+                let volumes = match report.volumes {
+                    (_, 0) => String::new(),
+                    (_, count) => format!(" in {count} volumes"),
+                };
+                answer(format_args!("{}: {} {verb}{volumes}", report.address, report.describe()));
             }
         }
     }

@@ -197,6 +197,7 @@ fn letter(session: &Session, to: &Address, parcel: &Parcel) -> Result<Letter, Fa
         sha256: parcel.sha256,
         unattended: !session.may_ask(),
         in_reply_to: None,
+        volume: None,
         from,
     })
 }

@@ -6,8 +6,9 @@ use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::Carrier;
+use super::cargo::open_cargo;
 use super::failure::Failure;
-use super::put::{create_folder, file_name, open_file, put, unique_name};
+use super::put::{create_folder, file_name, put, unique_name};
 use crate::format::mail::{self, Letter};
 
 /// Puts each message into `DIR/ADDRESS/new/`.
@@ -29,7 +30,7 @@ impl Carrier for MaildirCarrier {
             create_folder(&maildir.join(folder))?;
         }
         let name = unique_name();
-        let source = open_file(package)?;
+        let (source, _) = open_cargo(letter, package)?;
         put(&maildir.join("tmp").join(&name), &maildir.join("new").join(&name), |to: &mut File| {
             let mut to = BufWriter::with_capacity(64 << 10, to);
             let bytes = mail::write(letter, &mut BufReader::new(source), signature, &mut to)?;

@@ -4,6 +4,7 @@
 //! other hands (a maildir, a folder, a mail system's queue, an SMTP server); until then beliefs
 //! must not change. One carrier lives for a whole broadcast, so that SMTP is one connection.
 
+mod cargo;
 mod failure;
 mod folder;
 mod maildir;
@@ -111,6 +112,7 @@ mod testing {
             sha256: [7; 32],
             unattended: false,
             in_reply_to: None,
+            volume: None,
         }
     }
 

@@ -19,8 +19,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use super::Carrier;
+use super::cargo::open_cargo;
 use super::failure::{Failure, SMALLER, one_line};
-use super::put::open_file;
 use crate::format::mail::{self, Letter};
 
 /// How long a mailer may do nothing: take no byte, or not end after the last. One that delivers
@@ -88,8 +88,7 @@ impl Carrier for SendmailCarrier {
         signature: Option<&[u8]>,
     ) -> Result<u64, Failure> {
         let unfit = |error: io::Error| Failure::never(error.to_string());
-        let source = open_file(package)?;
-        let length = source.metadata().map_err(|error| Failure::of_file(package, &error))?.len();
+        let (source, length) = open_cargo(letter, package)?;
         // Whatever no header can hold is found before there is somebody to send half a mail.
         let size = mail::size_bytes(letter, length, signature).map_err(unfit)?;
         let from = mail::envelope_address(&letter.from).map_err(unfit)?;

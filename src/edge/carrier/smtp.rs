@@ -11,7 +11,6 @@ mod trust;
 
 use std::any::Any;
 use std::cell::Cell;
-use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -26,8 +25,8 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
 
 use self::reply::{Fault, Step, Talk, is_slow};
+use super::cargo::open_cargo;
 use super::failure::Failure;
-use super::put::open_file;
 use super::transport::{SmtpServer, TlsUse};
 use super::{Access, Carrier, Found};
 use crate::format::mail::{self, Letter, Pieces};
@@ -319,13 +318,14 @@ impl Carrier for SmtpCarrier {
         package: &Path,
         signature: Option<&[u8]>,
     ) -> Result<u64, Failure> {
-        let length = fs::metadata(package).map_err(|e| Failure::of_file(package, &e))?.len();
+        let (_, length) = open_cargo(letter, package)?;
         let unfit = |error: io::Error| Failure::never(error.to_string());
         let envelope =
             Envelope::of(letter, mail::size_bytes(letter, length, signature)).map_err(unfit)?;
         loop {
             let mut line = self.line()?;
-            let pieces = mail::pieces(letter, open_file(package)?, signature).map_err(unfit)?;
+            let (source, _) = open_cargo(letter, package)?;
+            let pieces = mail::pieces(letter, source, signature).map_err(unfit)?;
             match self.transact(&mut line, &envelope, pieces, package) {
                 Ok(()) => {
                     line.mails += 1;
