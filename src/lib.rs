@@ -115,6 +115,7 @@
 //! |---|---|
 //! | [`format::statement`] | the line that all texts here are made of |
 //! | [`format::percent`] | names as one word |
+//! | [`format::note`] | notes of our own, a keyword a line |
 //! | [`format::digest`] | bytes to signatures |
 //! | [`format::difference`] | what differs between two texts, and merges |
 //! | [`format::counted`] | how long a text came to be |

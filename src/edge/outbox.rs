@@ -22,8 +22,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::places::{escaped, unescaped};
 use crate::format::digest::hex;
+use crate::format::note::{text_of, unescaped};
 use crate::format::statement;
 use crate::model::knowledge::Correspondence;
 use crate::model::limits::MAIL_LIMIT_BYTES_MIN;
@@ -625,14 +625,9 @@ impl Note {
             value.extend_from_slice(left.path.as_bytes());
             lines.push(("left-out", value));
         }
-        let mut text = Vec::new();
-        for (keyword, value) in lines {
-            text.extend_from_slice(keyword.as_bytes());
-            text.push(b'\t');
-            text.extend(escaped(&value));
-            text.push(b'\n');
-        }
-        text
+        let lines: Vec<(&str, &[u8])> =
+            lines.iter().map(|(keyword, value)| (*keyword, value.as_slice())).collect();
+        text_of(&lines)
     }
 
     /// Reads what [`Note::text`] wrote; `None` where that cannot be what is there.

@@ -12,6 +12,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::format::note::{escaped, unescaped};
 use crate::format::settings::{self, Secret, Settings, SettingsFault};
 
 /// Bytes of a settings file; a longer one is none.
@@ -270,43 +271,6 @@ fn has_remote(file: &Path, address: &str) -> bool {
             .and_then(|rest| rest.split(|b| *b == b' ').next())
             .is_some_and(|first| first.eq_ignore_ascii_case(address.as_bytes()))
     })
-}
-
-/// Writes bytes on one line: controls, `%` and what is no UTF-8 as `%XX`. Unlike a tree path's
-/// spelling it leaves blanks as they are: people read these files.
-pub(crate) fn escaped(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            let mut utf8 = [0; 4];
-            let utf8 = c.encode_utf8(&mut utf8).as_bytes();
-            if c.is_control() || c == '%' { push_escaped(utf8, &mut out) } else { out.extend(utf8) }
-        }
-        push_escaped(chunk.invalid(), &mut out);
-    }
-    out
-}
-
-fn push_escaped(bytes: &[u8], out: &mut Vec<u8>) {
-    for byte in bytes {
-        out.extend_from_slice(format!("%{byte:02X}").as_bytes());
-    }
-}
-
-/// Reads what [`escaped`] wrote; a `%` that begins no code stands for itself.
-pub(crate) fn unescaped(line: &[u8]) -> Vec<u8> {
-    let digit = |b: &u8| char::from(*b).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    let mut out = Vec::with_capacity(line.len());
-    let mut rest = line;
-    while let Some((&byte, tail)) = rest.split_first() {
-        let code = match tail {
-            [high, low, ..] if byte == b'%' => digit(high).zip(digit(low)),
-            _ => None,
-        };
-        out.push(code.map_or(byte, |(high, low)| high << 4 | low));
-        rest = if code.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
-    }
-    out
 }
 
 #[cfg(test)]

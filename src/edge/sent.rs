@@ -22,8 +22,8 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 
 use super::lock::{Lock, LockError};
-use super::places::{escaped, unescaped};
 use crate::format::digest::hex;
+use crate::format::note::{escaped, unescaped};
 use crate::format::statement;
 use crate::model::Address;
 use crate::model::limits::{SENT_DAYS_MAX, SENT_LINES_MAX};

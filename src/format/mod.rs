@@ -7,6 +7,7 @@ pub mod journal;
 pub mod ledger;
 pub mod mail;
 pub mod message;
+pub mod note;
 pub mod orders;
 pub mod package;
 pub mod percent;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -70,6 +70,25 @@ pub(super) fn remove_file(path: &Path) -> Result<(), QueueError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
         _ => Ok(()),
     }
+}
+
+/// Rewrites a short file of our own under its own lock, held for no longer than that. What is there
+/// may be nothing, or torn.
+pub(super) fn rewrite_locked(
+    path: &Path,
+    change: impl FnOnce(&str) -> io::Result<String>,
+) -> Result<(), QueueError> {
+    let mut file = open_private(path, OpenOptions::new().read(true).write(true).create(true))?;
+    let rewritten = || {
+        file.lock()?;
+        let mut text = String::new();
+        Read::take(&mut file, 1_000).read_to_string(&mut text)?;
+        let text = change(&text)?;
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(text.as_bytes())?;
+        file.set_len(text.len() as u64)
+    };
+    rewritten().map_err(at(path))
 }
 
 /// Opens a file of the queue's own: 0600, never through a link.

@@ -21,9 +21,9 @@ use super::disk::{
     at, exists, make_dir, mtime_ms, names, now_ms, open_checked, remove_file, rename_new, sync_dir,
 };
 use super::{HOUR_MS, Queue, QueueError};
-use crate::edge::places::{escaped, unescaped};
 use crate::edge::sent::SentMail;
 use crate::format::digest::hex;
+use crate::format::note::{text_of, values_of};
 use crate::format::report::Kind;
 use crate::format::statement;
 use crate::model::Address;
@@ -172,22 +172,12 @@ fn text(notice: &QueuedNotice) -> Vec<u8> {
         ("to", mail.to.as_str().into()),
         ("project", mail.project.as_os_str().as_bytes().to_vec()),
     ];
-    let mut text = Vec::new();
-    for (keyword, value) in lines {
-        text.extend_from_slice(keyword.as_bytes());
-        text.push(b'\t');
-        text.extend(escaped(&value));
-        text.push(b'\n');
-    }
-    text
+    text_of(&lines.each_ref().map(|(keyword, value)| (*keyword, value.as_slice())))
 }
 
 fn parse(text: &[u8]) -> Option<QueuedNotice> {
-    let value = |keyword: &str| {
-        text.split(|b| *b == b'\n').find_map(|line| {
-            Some(unescaped(line.strip_prefix(keyword.as_bytes())?.strip_prefix(b"\t")?))
-        })
-    };
+    let values = values_of(text);
+    let value = |keyword: &str| values.get(keyword.as_bytes()).cloned();
     let words = |keyword: &str| String::from_utf8(value(keyword)?).ok();
     let number = |keyword: &str| words(keyword)?.parse().ok();
     Some(QueuedNotice {

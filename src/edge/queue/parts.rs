@@ -33,7 +33,6 @@ pub use self::incoming::{IncomingPart, SpooledPart};
 use self::joint::Joint;
 use self::set::{Kept, Share, Slice};
 use super::disk::{at, exists, make_dir, names, now_ms, remove_file, sync_dir};
-use super::record::{text_of, values_of};
 use super::{
     Arrival, Delivered, HOUR_MS, Judgement, Outcome, Queue, QueueError, Spooled, short_id,
 };
@@ -41,6 +40,7 @@ use crate::edge::lock::{Lock, LockError};
 use crate::format::digest::hex;
 use crate::format::message::shar::{self, Decoder, Piece};
 use crate::format::message::{self, Kind};
+use crate::format::note::{text_of, values_of};
 use crate::format::statement;
 use crate::format::volume::Volume;
 use crate::model::limits::{

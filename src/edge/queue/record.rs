@@ -1,10 +1,8 @@
 //! The note that the queue keeps of an entry: text, one KEYWORD TAB value a line.
 
-use std::collections::HashMap;
-
 use super::disk::now_ms;
 use super::{Arrival, Entry, EntryState, Judgement, Spooled};
-use crate::edge::places::{escaped, unescaped};
+use crate::format::note::{text_of, values_of};
 
 /// What `meta/DIGEST` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,26 +125,4 @@ impl Record {
             dropped: Vec::new(),
         }
     }
-}
-
-/// Writes a note: KEYWORD TAB value, a line each.
-pub(super) fn text_of(lines: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut text = Vec::new();
-    for (keyword, value) in lines {
-        text.extend_from_slice(keyword.as_bytes());
-        text.push(b'\t');
-        text.extend(escaped(value));
-        text.push(b'\n');
-    }
-    text
-}
-
-/// Reads what [`text_of`] wrote.
-pub(super) fn values_of(text: &[u8]) -> HashMap<&[u8], Vec<u8>> {
-    let line = |line| {
-        let tab = <[u8]>::iter(line).position(|b| *b == b'\t')?;
-        let (keyword, value) = line.split_at(tab);
-        Some((keyword, unescaped(value.get(1..)?)))
-    };
-    text.split(|b| *b == b'\n').filter_map(line).collect()
 }

@@ -3,11 +3,11 @@
 //! A tally in a file of its own is changed by each delivery, so that none has to list the queue;
 //! it is an estimate that every listing sets right.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-use super::disk::{at, exists, mtime_ms, names, now_ms, open_private, remove_file};
+use super::disk::{exists, mtime_ms, names, now_ms, remove_file, rewrite_locked};
 use super::record::Record;
 use super::{Bounds, Entry, EntryState, HOUR_MS, Queue, QueueError, Spooled, digest_in_name};
 use crate::model::limits::{REFUSED_BYTES_MAX, REFUSED_DAYS_MAX};
@@ -212,24 +212,15 @@ impl Queue {
 
     /// Changes the tally under its own lock, held for no longer than that.
     pub(super) fn with_tally(&self, change: impl FnOnce(&mut Tally)) -> Result<(), QueueError> {
-        let path = self.dir.join("tally");
-        let mut file = open_private(&path, OpenOptions::new().read(true).write(true).create(true))?;
-        let locked = || {
-            file.lock()?;
-            let mut text = String::new();
-            Read::take(&mut file, 1_000).read_to_string(&mut text)?;
-            let mut tally = match Tally::parse(&text) {
+        rewrite_locked(&self.dir.join("tally"), |text| {
+            let mut tally = match Tally::parse(text) {
                 Some(tally) => tally,
                 // Lost or torn: only a count can tell.
                 None => self.recount().map_err(io::Error::other)?,
             };
             change(&mut tally);
-            let text = tally.text();
-            file.seek(SeekFrom::Start(0))?;
-            file.write_all(text.as_bytes())?;
-            file.set_len(text.len() as u64)
-        };
-        locked().map_err(at(&path))
+            Ok(tally.text())
+        })
     }
 }
 

@@ -3,11 +3,10 @@
 //! A tally in a file of its own is changed by each part, so that none has to look at all sets; it
 //! is an estimate that every listing sets right.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
 
 use super::{PartBounds, Set};
-use crate::edge::queue::disk::{at, now_ms, open_private};
+use crate::edge::queue::disk::{now_ms, rewrite_locked};
 use crate::edge::queue::{HOUR_MS, Queue, QueueError, short_id};
 
 /// How much waits, as far as it is known; counted anew by every listing.
@@ -170,24 +169,15 @@ impl Queue {
         &self,
         change: impl FnOnce(&mut PartTally),
     ) -> Result<(), QueueError> {
-        let path = self.parts_dir().join("tally");
-        let mut file = open_private(&path, OpenOptions::new().read(true).write(true).create(true))?;
-        let locked = || {
-            file.lock()?;
-            let mut text = String::new();
-            Read::take(&mut file, 1_000).read_to_string(&mut text)?;
-            let is_young = |tally: &PartTally| now_ms().abs_diff(tally.counted_ms) < HOUR_MS;
-            let mut tally = match PartTally::parse(&text).filter(is_young) {
+        let is_young = |tally: &PartTally| now_ms().abs_diff(tally.counted_ms) < HOUR_MS;
+        rewrite_locked(&self.parts_dir().join("tally"), |text| {
+            let mut tally = match PartTally::parse(text).filter(is_young) {
                 Some(tally) => tally,
                 // Lost, torn or old: only a count can tell.
                 None => self.count_parts().map_err(io::Error::other)?,
             };
             change(&mut tally);
-            let text = tally.text();
-            file.seek(SeekFrom::Start(0))?;
-            file.write_all(text.as_bytes())?;
-            file.set_len(text.len() as u64)
-        };
-        locked().map_err(at(&path))
+            Ok(tally.text())
+        })
     }
 }
