@@ -2,10 +2,9 @@
 
 use std::ffi::OsString;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::edge::state::State;
-use crate::format::difference::counts;
 use crate::model::knowledge::Question;
 use crate::model::limits::PACKAGE_BYTES_MAX;
 use crate::model::project::Project;
@@ -14,7 +13,7 @@ use super::outcome::{Failure, Outcome, answer_json, answer_text, tell};
 use super::resolve::select;
 use super::session::{Ground, Session};
 use super::sides::{Arrivals, Desk, Sides};
-use super::words::{address_of, describe_difference, label, side_json, unified_of};
+use super::words::{describe_difference, label, sides_json, unified_of};
 
 /// Shows the difference that each question is about; without files, of every question.
 ///
@@ -57,20 +56,7 @@ pub fn run(session: &Session, files: &[OsString]) -> Result<Outcome, Failure> {
 }
 
 fn document(project: &Project, question: &Question, sides: &Sides) -> Value {
-    let counts = match (sides.ours.text(), sides.theirs.text()) {
-        (Some(ours), Some(theirs)) => Some(counts(ours, theirs)),
-        _ => None,
-    };
-    json!({
-        "path": question.path.to_string(),
-        "question": label(&project.knowledge, question),
-        "why": question.why.name(),
-        "from": address_of(project, question),
-        "added": counts.map(|counts| counts.added),
-        "removed": counts.map(|counts| counts.removed),
-        "here": side_json(&sides.ours),
-        "there": side_json(&sides.theirs),
-        "has_base": sides.base.is_some(),
-        "diff": unified_of(project, question, sides, false),
-    })
+    let mut document = sides_json(project, question, sides);
+    document["diff"] = unified_of(project, question, sides, false).into();
+    document
 }

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use crate::edge::queue::{Entry, EntryState};
 use crate::edge::state::State;
-use crate::format::difference::counts;
 use crate::format::digest::hex;
 use crate::model::knowledge::Question;
 use crate::model::project::Project;
@@ -13,7 +12,7 @@ use super::outbox::{self, Waiting};
 use super::outcome::{Failure, Outcome, answer, answer_json};
 use super::session::{Ground, Session};
 use super::sides::{Arrivals, Desk, Sides};
-use super::words::{address_of, describe_question, describe_side, label, local_time, side_json};
+use super::words::{describe_question, describe_side, local_time, sides_json};
 
 /// Packages longer than this are not opened to say more of what waits in them: a listing has to
 /// be quick.
@@ -71,13 +70,9 @@ pub fn run(session: &Session) -> Result<Outcome, Failure> {
 
 /// Returns a question in three lines: what and who, and the two sides.
 fn describe(project: &Project, question: &Question, sides: &Sides) -> String {
-    let lines = match (sides.ours.text(), sides.theirs.text()) {
-        (Some(ours), Some(theirs)) => {
-            let counts = counts(ours, theirs);
-            format!(", lines +{} -{}", counts.added, counts.removed)
-        }
-        _ => String::new(),
-    };
+    let lines = sides.counts().map_or_else(String::new, |counts| {
+        format!(", lines +{} -{}", counts.added, counts.removed)
+    });
     let package: String = hex(&question.package).chars().take(12).collect();
     format!(
         "{}\n  here:  {}\n  there: {}{lines}, package {package}",
@@ -99,24 +94,11 @@ fn describe_entry(entry: &Entry) -> String {
 }
 
 fn question_document(project: &Project, question: &Question, sides: &Sides) -> Value {
-    let counts = match (sides.ours.text(), sides.theirs.text()) {
-        (Some(ours), Some(theirs)) => Some(counts(ours, theirs)),
-        _ => None,
-    };
-    json!({
-        "path": question.path.to_string(),
-        "question": label(&project.knowledge, question),
-        "why": question.why.name(),
-        "from": address_of(project, question),
-        "arrived": question.at_ms,
-        "version": question.version.to_string(),
-        "package": hex(&question.package),
-        "here": side_json(&sides.ours),
-        "there": side_json(&sides.theirs),
-        "added": counts.map(|counts| counts.added),
-        "removed": counts.map(|counts| counts.removed),
-        "has_base": sides.base.is_some(),
-    })
+    let mut document = sides_json(project, question, sides);
+    document["arrived"] = question.at_ms.into();
+    document["version"] = question.version.to_string().into();
+    document["package"] = hex(&question.package).into();
+    document
 }
 
 fn entry_document(entry: &Entry) -> Value {

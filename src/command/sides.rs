@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 
 use crate::edge::kept::Shelves;
 use crate::edge::queue::Queue;
-use crate::format::difference::{TEXT_BYTES_MAX, is_text};
+use crate::format::difference::{Counts, TEXT_BYTES_MAX, counts, is_text};
 use crate::format::digest::hex;
 use crate::format::package::{self, Sink};
 use crate::model::knowledge::{Knowledge, Question};
@@ -73,6 +73,13 @@ pub struct Desk<'a> {
     knowledge: &'a Knowledge,
     shelves: Shelves,
     arrivals: &'a Arrivals,
+}
+
+impl Sides {
+    /// Counts the lines that only one side has; `None` where one is no text.
+    pub fn counts(&self) -> Option<Counts> {
+        Some(counts(self.ours.text()?, self.theirs.text()?))
+    }
 }
 
 impl Side {

@@ -122,8 +122,24 @@ pub fn unified_of(
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// Returns a question and its sides as JSON: what `pending` and `diff` tell alike.
+pub fn sides_json(project: &Project, question: &Question, sides: &Sides) -> Value {
+    let counts = sides.counts();
+    json!({
+        "path": question.path.to_string(),
+        "question": label(&project.knowledge, question),
+        "why": question.why.name(),
+        "from": address_of(project, question),
+        "here": side_json(&sides.ours),
+        "there": side_json(&sides.theirs),
+        "added": counts.map(|counts| counts.added),
+        "removed": counts.map(|counts| counts.removed),
+        "has_base": sides.base.is_some(),
+    })
+}
+
 /// Returns one side as JSON; null is no file.
-pub fn side_json(side: &Side) -> Value {
+fn side_json(side: &Side) -> Value {
     match side {
         Side::Nothing => Value::Null,
         Side::Unknown(why) => json!({ "unknown": why }),

@@ -26,7 +26,7 @@ use crate::model::{Belief, Signature, TreePath};
 use super::learn::TakenIn;
 use super::observe::{Differences, Look};
 use super::plan::{Named, Outgoing, OutgoingRow, Request, What, With, next_serial};
-use super::visit::{Answer, Answered, Hands, Put, Receipt, Source, Visit};
+use super::visit::{Answer, Answered, Hands, Put, Receipt, Source, Visit, put};
 
 /// Generation of a row that says a file is here.
 const LIVE: u64 = 0;
@@ -346,11 +346,8 @@ pub fn answer(
         return Answered::ChangedMeanwhile;
     }
     if answer.choice == Choice::Take && !is_same {
-        match hands.put(path, &question.version, from, disk) {
-            Put::Done => receipt.count(disk, arrived),
-            Put::Changed => return Answered::ChangedMeanwhile,
-            Put::InTheWay => return Answered::Failed("something is in the way".into()),
-            Put::Failed(why) => return Answered::Failed(why),
+        if let Err(answered) = put(hands, path, &question.version, from, disk, receipt) {
+            return answered;
         }
         see(knowledge, path, arrived);
     }
@@ -380,11 +377,8 @@ pub fn merge(
     if is_other_than_shown(answer.shown, disk) {
         return Answered::ChangedMeanwhile;
     }
-    match hands.put(path, &live(merged), from, disk) {
-        Put::Done => receipt.count(disk, merged),
-        Put::Changed => return Answered::ChangedMeanwhile,
-        Put::InTheWay => return Answered::Failed("something is in the way".into()),
-        Put::Failed(why) => return Answered::Failed(why),
+    if let Err(answered) = put(hands, path, &live(merged), from, disk, receipt) {
+        return answered;
     }
     see(knowledge, path, merged);
     settle(knowledge, question, question.version.content.into());

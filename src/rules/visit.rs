@@ -224,11 +224,8 @@ pub fn answer(
             return Answered::Failed("it cannot be read, or is no plain file".into());
         };
         let from = Source { package: question.package, member: question.member };
-        match hands.put(path, &question.version, from, disk) {
-            Put::Done => receipt.count(disk, question.version.content),
-            Put::Changed => return Answered::ChangedMeanwhile,
-            Put::InTheWay => return Answered::Failed("something is in the way".into()),
-            Put::Failed(why) => return Answered::Failed(why),
+        if let Err(answered) = put(hands, path, &question.version, from, disk, receipt) {
+            return answered;
         }
     }
     choose(knowledge, path, question.into(), choice, now_ms);
@@ -258,16 +255,34 @@ pub fn merge(
         return Answered::ChangedMeanwhile;
     }
     let version = Version { generation: question.version.generation, content: merged };
-    match hands.put(path, &version, from, disk) {
-        Put::Done => receipt.count(disk, merged),
-        Put::Changed => return Answered::ChangedMeanwhile,
-        Put::InTheWay => return Answered::Failed("something is in the way".into()),
-        Put::Failed(why) => return Answered::Failed(why),
+    if let Err(answered) = put(hands, path, &version, from, disk, receipt) {
+        return answered;
     }
     settle::merge(knowledge, path, question.into(), merged, now_ms);
     withdraw(knowledge, question);
     judge_questions(knowledge, hands, path, deletions, now_ms, receipt);
     Answered::Done
+}
+
+/// Puts a version where a person wants it, and counts it; where that cannot be done, what becomes of
+/// the answer.
+pub(super) fn put(
+    hands: &mut dyn Hands,
+    path: &TreePath,
+    version: &Version,
+    from: Source,
+    expected: Content,
+    receipt: &mut Receipt,
+) -> Result<(), Answered> {
+    match hands.put(path, version, from, expected) {
+        Put::Done => {
+            receipt.count(expected, version.content);
+            Ok(())
+        }
+        Put::Changed => Err(Answered::ChangedMeanwhile),
+        Put::InTheWay => Err(Answered::Failed("something is in the way".into())),
+        Put::Failed(why) => Err(Answered::Failed(why)),
+    }
 }
 
 /// Judges one row of a package and does what is settled.
