@@ -26,21 +26,9 @@ const OTHER_KILLS: usize = 25;
 #[test]
 fn process_killed_anywhere_ends_the_same() {
     let world = World::new();
-    let (a, b) = (world.home("a"), world.home("b"));
-    for n in 0..40 {
-        a.write(format!("folder{}/f{n}", n % 4), format!("{n}\n"));
-    }
-    a.init(&[&b]).done();
-    a.run(&["broadcast"]).done();
-    b.deliver_all();
-    let id = b.first_entry();
-    b.run(&["accept", &id, "."]).done();
-    b.run(&["broadcast"]).done();
-    a.receive();
+    let (a, b) = in_step(&world);
     // Replacements, creations, a conflict and a deletion, in two packages.
-    for n in 0..30 {
-        a.write(format!("folder{}/f{n}", n % 4), format!("{n} edited\n").repeat(n));
-    }
+    edit_thirty(&a);
     b.write("folder3/f3", "of b\n");
     a.write("new/one", "new\n");
     a.run(&["broadcast"]).done();
@@ -168,8 +156,8 @@ fn broadcast_killed_anywhere_ends_the_same() {
     }
 }
 
-/// A home that has processed replacements, creations and a deletion; and its tree before that.
-fn processed(world: &World) -> (Home, BTreeMap<OsString, FileValue>) {
+/// Two homes with the same forty files, and both know it.
+fn in_step(world: &World) -> (Home, Home) {
     let (a, b) = (world.home("a"), world.home("b"));
     for n in 0..40 {
         a.write(format!("folder{}/f{n}", n % 4), format!("{n}\n"));
@@ -181,10 +169,20 @@ fn processed(world: &World) -> (Home, BTreeMap<OsString, FileValue>) {
     b.run(&["accept", &id, "."]).done();
     b.run(&["broadcast"]).done();
     a.receive();
-    let before = b.files();
+    (a, b)
+}
+
+fn edit_thirty(a: &Home) {
     for n in 0..30 {
         a.write(format!("folder{}/f{n}", n % 4), format!("{n} edited\n").repeat(n));
     }
+}
+
+/// A home that has processed replacements, creations and a deletion; and its tree before that.
+fn processed(world: &World) -> (Home, BTreeMap<OsString, FileValue>) {
+    let (a, b) = in_step(world);
+    let before = b.files();
+    edit_thirty(&a);
     a.write("new/one", "new\n");
     a.remove("folder3/f39");
     a.run(&["broadcast"]).done();

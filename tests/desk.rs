@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use support::{Home, REMSYNC, World};
+use support::{Home, ODD_NAMES, REMSYNC, World};
 
 const BASE: &str = "one\ntwo\nthree\nfour\nfive\n";
 
@@ -427,21 +427,11 @@ fn nothing_is_applied_to_a_tree_that_is_not_there() {
 fn an_undo_is_byte_for_byte() {
     let world = World::new();
     let (a, b) = (world.home("a"), world.home("b"));
-    let stems: [&[u8]; 8] = [
-        b"plain",
-        b"two words",
-        b"100%",
-        b"new\nline",
-        b"-dash",
-        "na\u{ef}ve \u{65e5}".as_bytes(),
-        b"\xff\xfe bytes",
-        b"tab\there",
-    ];
     let modes = [0o644, 0o755, 0o600, 0o640, 0o700];
     let mut names = Vec::new();
     for n in 0..320_usize {
         let folder = format!("d{}/e{}/{n} ", n % 5, n % 11).into_bytes();
-        let name = std::ffi::OsStr::from_bytes(&[&folder, stems[n % 8]].concat()).to_owned();
+        let name = std::ffi::OsStr::from_bytes(&[&folder, ODD_NAMES[n % 8]].concat()).to_owned();
         a.write(&name, format!("{n}\n").repeat(n % 7));
         names.push(name);
     }

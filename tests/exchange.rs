@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 
-use support::World;
+use support::{ODD_NAMES, World};
 
 #[test]
 fn two_sites_keep_a_tree_in_step() {
@@ -54,20 +54,9 @@ fn two_sites_keep_a_tree_in_step() {
 fn two_thousand_odd_files_go_and_edits_come_back() {
     let world = World::new();
     let (a, b) = (world.home("a"), world.home("b"));
-    let names: [&[u8]; 9] = [
-        b"plain",
-        b"two words",
-        b"100%",
-        b"new\nline",
-        b"-dash",
-        "na\u{ef}ve \u{65e5}".as_bytes(),
-        b"\xff\xfe bytes",
-        b"tab\there",
-        b"%20",
-    ];
     let mut count = 0;
     for folder in 0..112 {
-        for (at, name) in names.iter().enumerate() {
+        for (at, name) in ODD_NAMES.iter().enumerate() {
             for twin in 0..2 {
                 let mut path = format!("d{}/e{folder}/{twin}", folder % 7).into_bytes();
                 path.extend_from_slice(name);

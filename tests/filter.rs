@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use remsync::edge::queue::{EntryState, Queue};
 use remsync::format::package::{Level, Writer};
 use support::archive::{self, noise, orders_head, raw, sha256, update};
+use support::coding::{base64, quoted_printable, uuencode};
 
 /// A place of its own for one test: home, queue, and nothing in the environment.
 struct Ground {
@@ -128,53 +129,6 @@ fn write_package(orders: &str, content: &[u8]) -> Vec<u8> {
 /// An archive of other people, made with the same tools.
 fn other_archive(len: usize) -> Vec<u8> {
     archive::package(&[raw("holidays/beach.jpg", &noise(9, len))])
-}
-
-fn base64(bytes: &[u8], columns: usize) -> String {
-    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len() * 3 / 2);
-    let mut column = 0;
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0_u32, |word, b| word << 8 | u32::from(*b));
-        let word = word << (8 * (3 - chunk.len()));
-        for n in 0..4 {
-            let sextet = (word >> (18 - 6 * n)) as usize & 63;
-            text.push(if n > chunk.len() { '=' } else { ALPHABET[sextet] as char });
-        }
-        column += 4;
-        if column >= columns {
-            text.push('\n');
-            column = 0;
-        }
-    }
-    text.push('\n');
-    text
-}
-
-fn quoted_printable(bytes: &[u8]) -> String {
-    bytes
-        .chunks(24)
-        .map(|line| {
-            let codes: String = line.iter().map(|b| format!("={b:02X}")).collect();
-            format!("{codes}=\n")
-        })
-        .collect()
-}
-
-fn uuencode(name: &str, bytes: &[u8]) -> String {
-    let mut text = format!("begin 644 {name}\n");
-    let mark =
-        |sextet: u32| char::from(if sextet & 63 == 0 { b'`' } else { 32 + (sextet & 63) as u8 });
-    for line in bytes.chunks(45) {
-        text.push(mark(line.len() as u32));
-        for chunk in line.chunks(3) {
-            let word = chunk.iter().fold(0_u32, |word, b| word << 8 | u32::from(*b));
-            let word = word << (8 * (3 - chunk.len()));
-            (0..4).for_each(|n| text.push(mark(word >> (18 - 6 * n))));
-        }
-        text.push('\n');
-    }
-    text + "`\nend\n"
 }
 
 const HEAD: &str = "From: Ann <ann@a.example>\nTo: bob@b.example\nSubject: [remsync] T\n\

@@ -15,6 +15,7 @@ use remsync::format::package::{Level, Writer};
 use remsync::format::volume::{Place, Volume, header};
 use remsync::model::Address;
 use support::archive::{gzip, noise, orders_head, package as archive, raw, sha256, update};
+use support::coding::{base64, uuencode};
 use support::{DELIVER, Home, World};
 
 // ---- what is sent
@@ -62,37 +63,9 @@ fn volume_of(package: &[u8], place: Place, bytes: &[u8]) -> Vec<u8> {
     [header(&volume), bytes.to_vec()].concat()
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len() * 3 / 2);
-    for line in bytes.chunks(57) {
-        for chunk in line.chunks(3) {
-            let word = chunk.iter().fold(0_u32, |word, b| word << 8 | u32::from(*b));
-            let word = word << (8 * (3 - chunk.len()));
-            for n in 0..4 {
-                let sextet = (word >> (18 - 6 * n)) as usize & 63;
-                text.push(if n > chunk.len() { '=' } else { ALPHABET[sextet] as char });
-            }
-        }
-        text.push('\n');
-    }
-    text
-}
-
-fn uuencode(name: &str, bytes: &[u8]) -> String {
-    let mut text = format!("begin 600 {name}\n");
-    let mark =
-        |sextet: u32| char::from(if sextet & 63 == 0 { b'`' } else { 32 + (sextet & 63) as u8 });
-    for line in bytes.chunks(45) {
-        text.push(mark(line.len() as u32));
-        for chunk in line.chunks(3) {
-            let word = chunk.iter().fold(0_u32, |word, b| word << 8 | u32::from(*b));
-            let word = word << (8 * (3 - chunk.len()));
-            (0..4).for_each(|n| text.push(mark(word >> (18 - 6 * n))));
-        }
-        text.push('\n');
-    }
-    text + "`\nend\n"
+/// The mode that shar gives.
+fn as_shar_does(name: &str, bytes: &[u8]) -> String {
+    uuencode(name, bytes).replacen("begin 644 ", "begin 600 ", 1)
 }
 
 /// A mail with these attachments, whatever they are.
@@ -105,7 +78,7 @@ fn mail_from(from: &str, attachments: &[&[u8]]) -> Vec<u8> {
     for attachment in attachments {
         text += "--=_b\nContent-Type: application/octet-stream; name=\"a.txt\"\n\
                  Content-Transfer-Encoding: base64\n\n";
-        text += &base64(attachment);
+        text += &base64(attachment, 76);
     }
     (text + "--=_b--\n").into_bytes()
 }
@@ -140,8 +113,8 @@ fn shar(package: &[u8], shape: Shape) -> Vec<String> {
     let Shape { modern, forced, packed, unpiped, lines } = shape;
     let (name, lock) = (".remsync.tar.gz", if modern { "_sh19394" } else { "_sh00123" });
     let encoded = match packed {
-        true => uuencode(&format!("{lock}/gzi"), &gzip(package)),
-        false => uuencode(name, package),
+        true => as_shar_does(&format!("{lock}/gzi"), &gzip(package)),
+        false => as_shar_does(name, package),
     };
     let all: Vec<&str> = encoded.split_inclusive('\n').collect();
     let chunks: Vec<&[&str]> = all.chunks(if lines == 0 { all.len() } else { lines }).collect();

@@ -12,6 +12,8 @@ mod labels;
 mod names;
 mod others;
 mod senders;
+#[path = "../support/coding.rs"]
+mod standard;
 mod structure;
 mod structure_within;
 mod wrapping;

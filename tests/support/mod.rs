@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a test fails so")]
 
 pub mod archive;
+pub mod coding;
 pub mod smtp;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,19 @@ use std::process::{Command, Output, Stdio};
 /// The real programs.
 pub const REMSYNC: &str = env!("CARGO_BIN_EXE_remsync");
 pub const DELIVER: &str = env!("CARGO_BIN_EXE_remsync-deliver");
+
+/// Names that programs trip over.
+pub const ODD_NAMES: [&[u8]; 9] = [
+    b"plain",
+    b"two words",
+    b"100%",
+    b"new\nline",
+    b"-dash",
+    "na\u{ef}ve \u{65e5}".as_bytes(),
+    b"\xff\xfe bytes",
+    b"tab\there",
+    b"%20",
+];
 
 /// Several homes and the mail between them.
 pub struct World {
