@@ -124,15 +124,13 @@ pub fn settle(
     let stamp = knowledge.stamp();
     let remotes = knowledge.remotes.len();
     match (knowledge.rows.get_mut(path), settled) {
-        (None, Settled::Arrived) => {
-            let row = create(arrived, remotes, stamp, now_ms);
-            knowledge.insert_row(path.clone(), row);
-            true
-        }
-        // Nothing was known here and a deletion is not wanted: nothing is known here still.
-        (None, Settled::Stays) if arrived.version.content == Content::Absent => false,
-        (None, Settled::Stays) => {
-            knowledge.insert_row(path.clone(), refused(arrived, remotes, stamp, now_ms));
+        (None, settled) => {
+            // A deletion of what is not known here is known, wanted or not: older mail must not bring
+            // the file. What could not be seen, and was kept, is newer than it.
+            let is_there =
+                settled == Settled::Arrived || arrived.version.content == Content::Absent;
+            let new = if is_there { create } else { refused };
+            knowledge.insert_row(path.clone(), new(arrived, remotes, stamp, now_ms));
             true
         }
         (Some(row), Settled::Arrived) if row.version.content != arrived.version.content => {
