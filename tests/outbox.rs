@@ -217,6 +217,48 @@ fn refused_then_accepted_is_one_entry() {
 }
 
 #[test]
+fn a_mail_answers_the_last_one_processed_and_a_retry_answers_the_same() {
+    for format in ["2.0", "1.3"] {
+        let world = World::new();
+        let (a, b) = (Site::new(&world, "a"), Site::new(&world, "b"));
+        let last = |site: &Site| site.given().last().unwrap().clone();
+        let id = |mail: &str| header(mail, "Message-ID").replace("Message-ID: ", "");
+        let answered = |mail: &str| {
+            let answer = header(mail, "In-Reply-To").replace("In-Reply-To: ", "");
+            assert_eq!(header(mail, "References"), format!("References: {answer}"));
+            answer
+        };
+        a.home.write("f", "one\n");
+        a.init(&[&b.home], format);
+        a.home.run(&["broadcast"]).done();
+        let first = last(&a);
+        assert!(!first.contains("In-Reply-To"), "{first}");
+        b.home.deliver_all();
+        b.home.run(&["accept", &b.home.first_entry(), "."]).done();
+        b.home.write("f", "two\n");
+        b.home.run(&["broadcast"]).done();
+        assert_eq!(answered(&last(&b)), id(&first), "accepted");
+        let second = last(&b);
+
+        a.home.receive();
+        a.home.write("f", "three\n");
+        a.answers(75);
+        a.home.run(&["broadcast"]).with(2);
+        assert_eq!(answered(&last(&a)), id(&second), "processed");
+        // Whatever is heard meanwhile: what is tried again is the same mail.
+        let refused = last(&a);
+        let threads = a.home.tree.join(".remsync.d/outbox/threads");
+        fs::write(threads, "b@b.example\tother@b.example\n").unwrap();
+        a.answers(0);
+        a.home.run(&["broadcast"]).done();
+        assert_eq!(last(&a), refused);
+        a.home.write("h", "five\n");
+        a.home.run(&["broadcast"]).done();
+        assert_eq!(answered(&last(&a)), "<other@b.example>");
+    }
+}
+
+#[test]
 fn a_mail_that_was_taken_in_truth_is_known_when_it_comes_twice() {
     let world = World::new();
     let (a, b) = pair(&world, "2.0");
@@ -683,7 +725,7 @@ fn a_month_without_a_carrier_leaves_one_package() {
     assert_eq!(a.given().len(), 71, "one attempt for each thing that is new");
     assert_eq!(a.only()["attempts"], 70);
     let names = fs::read_dir(a.home.tree.join(".remsync.d/outbox")).unwrap().count();
-    assert_eq!(names, 2, "a note, and its package");
+    assert_eq!(names, 3, "a note, its package, and the threads");
     assert_eq!(b.receive(), 0);
     b.run(&["broadcast"]).done();
     a.home.deliver_all();

@@ -6,6 +6,7 @@
 //! .remsync.d/outbox/NUMBER.note     a site's note: what waits for it, since when and why
 //! .remsync.d/outbox/DIGEST.tar.gz   the package, by its SHA-256
 //! .remsync.d/outbox/limits          the largest mail of each site that named one
+//! .remsync.d/outbox/threads         the last mail processed of each site: ours answer it
 //! ```
 //!
 //! Invariant: whatever a note names is on the disk before the note is, and goes after it; a note is
@@ -49,6 +50,7 @@ const NOTE_BYTES_MAX: u64 = 64 << 20;
 const REASON_BYTES_MAX: usize = 1_000;
 const FOLDER: &str = "outbox";
 const LIMITS: &str = "limits";
+const THREADS: &str = "threads";
 const DRAFT: &str = "draft";
 
 /// The outbox of one project.
@@ -106,6 +108,8 @@ pub struct Unsent {
     pub mail_bytes: u64,
     /// The mail's name, the same at each attempt.
     pub message_id: String,
+    /// The name of the mail that it answers; empty where there is none.
+    pub in_reply_to: String,
     /// When it was made, in ms since 1970: the mail's date.
     pub made_ms: u64,
     /// Files in it.
@@ -489,31 +493,59 @@ impl Outbox {
     /// # Errors
     /// The file cannot be read.
     pub fn limit(&self, to: &Address, now_ms: u64) -> Result<Option<u64>, OutboxError> {
-        let limit = self.limits()?.remove(to.as_str());
+        let limits = self.table(LIMITS)?;
+        let Some((bytes, at_ms)) = limits.get(to.as_str()).and_then(|words| words.split_once('\t'))
+        else {
+            return Ok(None);
+        };
         let is_kept = |at_ms: u64| now_ms.saturating_sub(at_ms) < LIMIT_KEPT_MS;
-        Ok(limit.and_then(|(bytes, at_ms)| is_kept(at_ms).then_some(bytes)))
+        let at_ms = at_ms.parse().ok();
+        Ok(at_ms.is_some_and(is_kept).then(|| bytes.parse().ok()).flatten())
+    }
+
+    /// Returns the name of the last mail of a site that was processed.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn thread(&self, to: &Address) -> Result<Option<String>, OutboxError> {
+        Ok(self.table(THREADS)?.remove(to.as_str()))
+    }
+
+    /// Keeps the names of the last mails that were processed, by their originators: what goes there
+    /// next answers them.
+    ///
+    /// # Errors
+    /// Every failure to write; the names before stand then.
+    pub fn put_threads(&self, last: &BTreeMap<Address, String>) -> Result<(), OutboxError> {
+        let before = self.table(THREADS)?;
+        let mut threads = before.clone();
+        threads.extend(last.iter().map(|(from, id)| (from.to_string(), id.clone())));
+        if threads == before {
+            return Ok(());
+        }
+        self.make()?;
+        self.put_table(THREADS, &threads)
     }
 
     /// Keeps what a site said of the largest mail that it takes.
     fn learn_limit(&self, to: &Address, bytes: u64, now_ms: u64) -> Result<(), OutboxError> {
         self.make()?;
-        let mut limits = self.limits()?;
-        limits.insert(to.to_string(), (bytes.max(MAIL_LIMIT_BYTES_MIN), now_ms));
-        let lines = limits.iter().map(|(to, (bytes, at_ms))| format!("{to}\t{bytes}\t{at_ms}\n"));
-        self.replace(&self.dir.join(LIMITS), lines.collect::<String>().as_bytes())
+        let mut limits = self.table(LIMITS)?;
+        limits.insert(to.to_string(), format!("{}\t{now_ms}", bytes.max(MAIL_LIMIT_BYTES_MIN)));
+        self.put_table(LIMITS, &limits)
     }
 
-    /// Every limit, with the time when it was named.
-    fn limits(&self) -> Result<BTreeMap<String, (u64, u64)>, OutboxError> {
-        let path = self.dir.join(LIMITS);
-        let text = read_bounded(&path)?.unwrap_or_default();
+    /// Reads a file of lines, a site and a TAB before what is known of it.
+    fn table(&self, name: &str) -> Result<BTreeMap<String, String>, OutboxError> {
+        let text = read_bounded(&self.dir.join(name))?.unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let limit = |line: &str| {
-            let mut words = line.split('\t');
-            let (to, bytes, at) = (words.next()?, words.next()?, words.next()?);
-            Some((to.to_owned(), (bytes.parse().ok()?, at.parse().ok()?)))
-        };
-        Ok(text.lines().filter_map(limit).collect())
+        let line = |line: &str| line.split_once('\t').map(|(to, rest)| (to.into(), rest.into()));
+        Ok(text.lines().filter_map(line).collect())
+    }
+
+    fn put_table(&self, name: &str, table: &BTreeMap<String, String>) -> Result<(), OutboxError> {
+        let lines = table.iter().map(|(to, rest)| format!("{to}\t{rest}\n"));
+        self.replace(&self.dir.join(name), lines.collect::<String>().as_bytes())
     }
 
     fn note_path(&self, to: &Address) -> PathBuf {
@@ -577,7 +609,10 @@ impl Outbox {
             self.notes()?.iter().filter_map(|note| self.package_path(note)).collect();
         for name in self.names()? {
             let path = self.dir.join(&name);
-            let is_ours = name.ends_with(".note") || name == LIMITS || kept.contains(&path);
+            let is_ours = name.ends_with(".note")
+                || name == LIMITS
+                || name == THREADS
+                || kept.contains(&path);
             if !is_ours {
                 fs::remove_file(&path).map_err(at(&path))?;
             }
@@ -612,6 +647,7 @@ impl Note {
             push("size", &unsent.size_bytes.to_string());
             push("mail", &unsent.mail_bytes.to_string());
             push("message-id", &unsent.message_id);
+            push("in-reply-to", &unsent.in_reply_to);
             push("made", &unsent.made_ms.to_string());
             push("files", &unsent.files.to_string());
             push("removes", &unsent.removes.to_string());
@@ -654,6 +690,7 @@ impl Note {
                 size_bytes: number("size")?,
                 mail_bytes: number("mail")?,
                 message_id: text("message-id")?,
+                in_reply_to: text("in-reply-to").unwrap_or_default(),
                 made_ms: number("made")?,
                 files: usize::try_from(number("files")?).ok()?,
                 removes: usize::try_from(number("removes")?).ok()?,

@@ -35,6 +35,8 @@ check 'two sites: it is accepted' accept_it
 check 'two sites: and the trees are the same' same_trees
 check 'two sites: the answer comes back through procmail' turn port ship
 was_called() { grep -qx -- '-i -f port@land.example -- ship@land.example' /home/port/sendmail.called; }
+answers_it() { grep -q '^In-Reply-To: <remsync\.' /var/mail/ship; }
+check 'two sites: which answers the mail that was accepted' soon answers_it
 check 'two sites: it left through sendmail:PATH' was_called
 
 write ship log/tuesday.txt 'a gale'

@@ -638,6 +638,7 @@ impl Walk<'_, '_> {
             size_bytes,
             mail_bytes: 0,
             message_id: String::new(),
+            in_reply_to: self.view.outbox.thread(&self.note.to)?.unwrap_or_default(),
             made_ms: self.view.session.now_ms,
             files: usize::try_from(told.members()).unwrap_or(usize::MAX),
             removes,
@@ -677,7 +678,7 @@ impl Walk<'_, '_> {
             message_id,
             sha256: unsent.sha256,
             unattended: !session.may_ask(),
-            in_reply_to: None,
+            in_reply_to: Some(unsent.in_reply_to.clone()),
             volume: None,
             from,
         })

@@ -11,19 +11,20 @@ mod intake;
 mod notices;
 mod tally;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::edge::outbox::Outbox;
 use crate::edge::queue::{Entry, EntryState, Queue, QueueError};
 use crate::edge::runs::RunLog;
 use crate::edge::state::State;
 use crate::format::digest::hex;
 use crate::format::package::PackageFault;
 use crate::format::settings::Unsigned;
-use crate::model::knowledge::{Knowledge, Question};
+use crate::model::knowledge::{Correspondence, Knowledge, Question};
 use crate::model::orders::Orders;
-use crate::model::project::Format;
+use crate::model::project::{Format, Project};
 use crate::model::run::{Event, Kind};
 use crate::rules::classic;
 use crate::rules::learn::{Route, route};
@@ -107,6 +108,7 @@ pub fn process_into(
     let run = Run { session, queue, only: None };
     let runs = open.runs(Kind::Accept, session.now_ms);
     run.entry(open, &runs, entry, Trust::Accepted, tally)?;
+    remember_threads(session, open, std::slice::from_ref(entry));
     runs.end()?;
     open.state.finish(&open.project)?;
     Ok(())
@@ -146,12 +148,13 @@ impl Run<'_> {
         if !entries.is_empty() && !is_tree_there(self.session, &open)? {
             return self.leave_all(&entries, tally);
         }
-        for entry in entries {
-            if let Err(failure) = self.entry(&mut open, &runs, &entry, Trust::BySettings, tally) {
+        for entry in &entries {
+            if let Err(failure) = self.entry(&mut open, &runs, entry, Trust::BySettings, tally) {
                 tell_failure(&failure);
                 tally.outcome = tally.outcome.and(Outcome::Failed);
             }
         }
+        remember_threads(self.session, &open, &entries);
         asked.extend(packages_asked_about(&open));
         self.reconsider(&mut open, &runs, tally)?;
         if self.session.may_ask() {
@@ -421,6 +424,31 @@ pub fn retire_settled(
         open.state.commit(&open.project, &BTreeSet::new())?;
     }
     Ok(())
+}
+
+/// Remembers which mail brought the newest package of each site: what goes there next answers it. A
+/// name that cannot be kept costs the thread only.
+fn remember_threads(session: &Session, open: &OpenProject, entries: &[Entry]) {
+    let Project { identity, knowledge, .. } = &open.project;
+    let is_newest = |with: &Correspondence, entry: &Entry| match identity.format {
+        Format::V2_0 => with.heard == entry.serial,
+        // Its packages have no serials: they come in the order of the queue.
+        Format::V1_3 => with.heard_ms == session.now_ms,
+    };
+    let is_name = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let mut last = BTreeMap::new();
+    for entry in entries.iter().filter(|entry| is_name(&entry.message_id)) {
+        let sites = identity.remotes.iter().zip(&knowledge.remotes);
+        for (site, _) in sites
+            .filter(|(site, with)| site.address.as_str() == entry.origin && is_newest(with, entry))
+        {
+            last.insert(site.address.clone(), entry.message_id.clone());
+        }
+    }
+    let outbox = Outbox::open(&State::private_folder(open.state.dir()));
+    if let Err(error) = outbox.put_threads(&last) {
+        tell(format_args!("remsync: {error}: the next mail answers none."));
+    }
 }
 
 /// Notes in the history what a package left for a person.

@@ -15,6 +15,7 @@ fn unsent(bytes: &[u8]) -> Unsent {
         size_bytes: bytes.len() as u64,
         mail_bytes: 2_000,
         message_id: "<remsync.0.1@x>".into(),
+        in_reply_to: "remsync.1.1@y".into(),
         made_ms: NOW,
         files: 3,
         removes: 1,
@@ -83,6 +84,22 @@ fn what_is_put_is_found_and_goes() {
     assert_eq!(outbox.notes().unwrap(), [second]);
     assert_eq!(outbox.limit(&full.to, NOW).unwrap(), Some(1 << 20), "what was learnt stays");
     assert_eq!(outbox.names().unwrap().len(), 3, "a note, its bytes, the limits");
+}
+
+#[test]
+fn threads_are_kept_by_site_and_outlive_the_notes() {
+    let (_dir, outbox) = outbox();
+    let thread = |to: &str| outbox.thread(&address(to)).unwrap();
+    assert_eq!(thread("b@x.example"), None);
+    let last = |id: &str| [(address("b@x.example"), id.to_owned())].into();
+    outbox.put_threads(&last("remsync.1.1@b")).unwrap();
+    outbox.put_threads(&[(address("c@x.example"), "other@c".to_owned())].into()).unwrap();
+    outbox.put_threads(&last("remsync.2.1@b")).unwrap();
+    put(&outbox, &note("b@x.example", b"PK"), b"PK");
+    outbox.remove(&address("b@x.example")).unwrap();
+    assert_eq!(thread("b@x.example").as_deref(), Some("remsync.2.1@b"));
+    assert_eq!(thread("c@x.example").as_deref(), Some("other@c"));
+    assert_eq!(thread("d@x.example"), None);
 }
 
 #[test]
