@@ -87,6 +87,26 @@ fn mail(attachment: &[u8]) -> Vec<u8> {
     mail_from("a@a.example", &[attachment])
 }
 
+/// A mail in so many fragments, as RFC 2046 section 5.2.2 cuts it; all say how many they are, or
+/// only the last.
+fn fragments(id: &str, mail: &[u8], count: usize, all_say: bool) -> Vec<Vec<u8>> {
+    let lines: Vec<&[u8]> = mail.split_inclusive(|byte| *byte == b'\n').collect();
+    let chunks: Vec<&[&[u8]]> = lines.chunks(lines.len().div_ceil(count)).collect();
+    let fragment = |(at, lines): (usize, &&[&[u8]])| {
+        let number = at + 1;
+        let total = match all_say || number == chunks.len() {
+            true => format!("; total={}", chunks.len()),
+            false => String::new(),
+        };
+        let head = format!(
+            "From: a@a.example\nTo: b@b.example\nSubject: our files ({number})\nMIME-Version: 1.0\n\
+             Content-Type: message/partial; id=\"{id}\";\n number={number}{total}\n\n"
+        );
+        [head.into_bytes(), lines.concat()].concat()
+    };
+    chunks.iter().enumerate().map(fragment).collect()
+}
+
 // ---- shell archives, in the shapes that sharutils writes
 
 /// How a shell archive is written.
@@ -269,7 +289,7 @@ impl Site {
         let folders = sets.map(|set| set.unwrap().path()).filter(|path| path.is_dir());
         let is_part = |path: &Path| {
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            name.starts_with("volume.") || name.starts_with("piece.")
+            ["volume.", "piece.", "fragment."].iter().any(|kind| name.starts_with(kind))
         };
         folders
             .flat_map(|folder| fs::read_dir(folder).unwrap())
@@ -532,10 +552,15 @@ fn killed_at_any_time_it_comes_to_the_same() {
     let package = package(300_000);
     let mails: Vec<Vec<u8>> = volumes(&package, 3).iter().map(|volume| mail(volume)).collect();
     let mut pieces = shar_mails("a@a.example", &shar(&package, Shape { lines: 2_500, ..MAILED }));
+    let fragments = fragments("<1@a>", &mail_from("a@a.example", &[&package]), 3, true);
     let mut killed = 0;
     for round in 0..50_u64 {
         let site = Site::knowing_a();
-        let mails = if round % 5 == 4 { &mut pieces } else { &mut mails.clone() };
+        let mails = match round % 5 {
+            4 => &mut pieces,
+            3 => &mut fragments.clone(),
+            _ => &mut mails.clone(),
+        };
         let wait = noise(round, mails.len());
         for (mail, wait) in mails.iter().zip(&wait) {
             let mut child = site.spawn(&[]);
@@ -568,6 +593,92 @@ fn a_crash_after_the_last_part_is_made_good_by_a_listing() {
     fs::write(set.join(name), &volumes[1]).unwrap();
     site.holds_only(&package);
     assert_eq!(site.part_files(), 0);
+}
+
+// ---- fragments
+
+#[test]
+fn a_mail_in_fragments_is_joined_from_any_order() {
+    let package = package(30_000);
+    // What mail systems that split take from the first mail stands outside: nothing but this is inside.
+    let text = mail(&package);
+    let inside = text.split(|byte| *byte == b'\n').skip(2).collect::<Vec<_>>().join(&b'\n');
+    for (order, all_say) in [([0, 1, 2], true), ([2, 1, 0], false), ([1, 2, 0], false)] {
+        let site = Site::knowing_a();
+        let fragments = fragments("<1@a>", &inside, 3, all_say);
+        for (step, at) in order.iter().enumerate() {
+            // None but the mail that is joined says that it is ours.
+            let status = if step < 2 { 1 } else { 0 };
+            assert_eq!(site.deliver_with(&["--if-package"], &fragments[*at]), status, "{order:?}");
+            if step == 1 && (all_say || order[..2].contains(&2)) {
+                let missing = order[2] + 1;
+                assert_eq!(site.states(), [waiting(&format!("2 of 3 parts, waits for {missing}"))]);
+            }
+            if step < 2 {
+                site.deliver(&fragments[*at]);
+                assert_eq!(site.part_files(), step + 1, "{order:?}");
+            }
+        }
+        site.holds_only(&package);
+        let entry = site.home.json(&["queue", "list"]).0[0].clone();
+        assert_eq!(entry["from"], "a@a.example", "of the first fragment");
+        // Late ones begin nothing new.
+        site.deliver(&fragments[0]);
+        site.holds_only(&package);
+        assert_eq!(site.part_files(), 0);
+    }
+}
+
+#[test]
+fn fragments_of_several_mails_keep_apart_and_what_is_in_them_is_read_as_ever() {
+    let (one, two) = (package(3_000), package(4_000));
+    let volumes = volumes(&two, 2);
+    let site = Site::knowing_a();
+    let ours = fragments("<1@a>", &mail_from("a@a.example", &[&one, &volumes[0]]), 2, true);
+    let others = fragments("<2@a>", &mail_from("a@a.example", &[b"no package of ours"]), 2, true);
+    let within = fragments("<4@a>", &fragments("<3@a>", &mail(&volumes[1]), 2, true)[1], 2, true);
+    site.deliver(&fragments("<3@a>", &mail(&volumes[1]), 2, true)[0]);
+    for mails in [&ours, &others, &within] {
+        site.deliver(&mails[0]);
+    }
+    assert_eq!(site.part_files(), 4);
+    site.deliver(&others[1]);
+    assert_eq!(site.part_files(), 3, "{}", site.log());
+    site.deliver(&ours[1]);
+    assert_eq!(site.part_files(), 3, "its fragment went, its volume came: {}", site.log());
+    // Fragments of a fragment of a mail with the other volume.
+    site.deliver(&within[1]);
+    assert_eq!(site.part_files(), 0, "{}", site.log());
+    let states: Vec<String> = site.states().into_iter().map(|(state, _)| state).collect();
+    assert_eq!(states, ["new", "new"]);
+}
+
+#[test]
+fn fragments_that_cannot_be_joined_are_refused_or_left() {
+    let text = mail(&package(3_000));
+    let lone = |fields: &str, subject: &str| {
+        let head = format!(
+            "From: a@a.example\nSubject: {subject}\nMIME-Version: 1.0\n\
+             Content-Type: message/partial; {fields}\n\n"
+        );
+        [head.as_bytes(), &text].concat()
+    };
+    for (fields, subject, parts, entries) in [
+        ("id=x; number=1; total=2", "x", 1, 1),
+        ("id=x; number=10000; total=10000", "x", 1, 1),
+        // Too many, or numbers that cannot be.
+        ("id=x; number=10001; total=10001", "x", 0, 0),
+        ("id=x; number=3; total=2", "x", 0, 0),
+        ("id=x; number=1; total=10001", "x", 0, 0),
+        // It does not say of what.
+        ("number=1; total=2", "[remsync] x", 0, 1),
+        ("id=x; total=2", "[remsync] x", 0, 1),
+    ] {
+        let site = Site::of_strangers();
+        site.deliver(&lone(fields, subject));
+        assert_eq!(site.part_files(), parts, "{fields}: {}", site.log());
+        assert_eq!(site.states().len(), entries, "{fields}: {}", site.log());
+    }
 }
 
 // ---- shell archives

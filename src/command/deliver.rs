@@ -19,7 +19,7 @@ use lexopt::prelude::{Long, Short};
 use crate::edge::log::{Log, printable};
 use crate::edge::places::{Places, PlacesError};
 use crate::edge::queue::{
-    Arrival, Delivered, Incoming, IncomingPart, Judgement, NoticeOutcome, Outcome, Queue,
+    Arrival, Claim, Delivered, Incoming, IncomingPart, Judgement, NoticeOutcome, Outcome, Queue,
     QueueError, QueuedNotice, Spooled, SpooledPart, Taken,
 };
 use crate::edge::sent::{SentError, SentLog, SentMail};
@@ -37,6 +37,9 @@ pub const EXIT_HANDLED: u8 = 0;
 pub const EXIT_NO_PACKAGE: u8 = 1;
 /// Any trouble of ours: the mail system keeps the mail and tries again (`EX_TEMPFAIL`).
 pub const EXIT_TROUBLE: u8 = 75;
+
+/// Mails in fragments within each other that are joined.
+const JOINED_MAX: usize = 2;
 
 const HELP: &str = "\
 Usage: remsync-deliver [OPTIONS]
@@ -221,10 +224,19 @@ impl Delivery<'_> {
     /// Finds the packages of a mail, or what it says of one of ours, and queues that; returns
     /// whether there was any.
     fn take_in(&self, input: &mut impl Read) -> Result<bool, DeliverError> {
+        let read = self.read(input, &Arrival::default())?;
+        self.keep_all(read, JOINED_MAX)
+    }
+
+    /// Reads a mail; `outer` is what its fragments brought, where it came in such.
+    fn read(&self, input: &mut impl Read, outer: &Arrival) -> Result<ReadMail, DeliverError> {
         let mut finding = Finding::new(self.queue);
-        let envelope = message::read(input, &mut finding).map_err(|error| {
+        let mut envelope = message::read(input, &mut finding).map_err(|error| {
             finding.trouble.take().map_or(DeliverError::Input(error), DeliverError::Queue)
         })?;
+        if envelope.from.is_empty() {
+            envelope.from.clone_from(&outer.from);
+        }
         let heard = std::mem::take(&mut finding.listener).finish();
         let told = heard.map(|(about, report)| self.tell(&about, report)).transpose()?;
         let is_noticed = told.as_ref().is_some_and(|told| told.is_ours);
@@ -234,25 +246,32 @@ impl Delivery<'_> {
             finding.parts.clear();
         }
         let claims = finding.parts.iter().any(SpooledPart::claims);
-        let mut is_ours = is_noticed || claims || !finding.found.is_empty();
+        let is_ours = is_noticed || claims || !finding.found.is_empty();
         self.log_mail(&envelope, &finding, told);
         let Finding { found, parts, signatures, .. } = finding;
+        Ok(ReadMail { envelope, found, parts, signatures, is_ours })
+    }
+
+    /// Queues what was found in a mail; returns whether there was anything of ours. Fragments of a
+    /// mail within `joined_max` others are joined, and no more.
+    fn keep_all(&self, read: ReadMail, joined_max: usize) -> Result<bool, DeliverError> {
+        let ReadMail { envelope, found, parts, signatures, mut is_ours } = read;
         let mut trouble = None;
         // One that finds no place does not keep the others from theirs.
         for spooled in found {
             if let Err(error) = self.keep(spooled, &envelope, &signatures) {
-                trouble.get_or_insert(error);
+                trouble.get_or_insert(DeliverError::from(error));
             }
         }
         for part in parts {
-            match self.keep_part(part, &envelope, &signatures) {
+            match self.keep_part(part, &envelope, &signatures, joined_max) {
                 Ok(was_ours) => is_ours |= was_ours,
                 Err(error) => {
                     trouble.get_or_insert(error);
                 }
             }
         }
-        trouble.map_or(Ok(is_ours), |error| Err(error.into()))
+        trouble.map_or(Ok(is_ours), Err)
     }
 
     /// Queues what is said of a mail that was sent from here.
@@ -323,7 +342,8 @@ impl Delivery<'_> {
         part: SpooledPart,
         envelope: &Envelope,
         signatures: &[Vec<u8>],
-    ) -> Result<bool, QueueError> {
+        joined_max: usize,
+    ) -> Result<bool, DeliverError> {
         let origin = part.origin().unwrap_or_default();
         let arrival = Arrival {
             from: envelope.from.clone(),
@@ -346,6 +366,17 @@ impl Delivery<'_> {
             Taken::Foreign => {
                 log("nothing of ours");
                 return Ok(false);
+            }
+            Taken::Mail(_) if joined_max == 0 => log("not read: fragments within fragments"),
+            Taken::Mail(mut mail) => {
+                log("the last of a mail in fragments");
+                let outer = mail.arrival.clone();
+                let read = self.read(&mut mail, &outer)?;
+                // Parts in it may need the set's lock; what goes wrong now, goes so again.
+                let set = mail.release();
+                let is_ours = self.keep_all(read, joined_max - 1)?;
+                self.queue.end_mail(&set)?;
+                return Ok(is_ours);
             }
             Taken::Whole(whole) => {
                 let (bytes, words) = (whole.spooled.size_bytes, words_of(&whole.spooled.judgement));
@@ -393,6 +424,16 @@ impl Delivery<'_> {
             self.log.line(&format!("{mail}: no package{but}"));
         }
     }
+}
+
+/// What was found in a mail, not in the queue yet.
+struct ReadMail {
+    envelope: Envelope,
+    found: Vec<Spooled>,
+    parts: Vec<SpooledPart>,
+    signatures: Vec<Vec<u8>>,
+    /// A package, a part that says that it is ours, or word of a mail of ours.
+    is_ours: bool,
 }
 
 /// What a mail said of a mail of ours, for the log.
@@ -561,8 +602,8 @@ impl Parts for Finding<'_> {
             Current::Nothing
         } else if part.kind == Kind::Signature || is_sealed_signature {
             Current::Signature(Vec::new())
-        } else if matches!(part.kind, Kind::Volume | Kind::Piece) {
-            let incoming = self.queue.incoming_part(part.piece.clone(), part.claims);
+        } else if let Some(claim) = claim_of(part) {
+            let incoming = self.queue.incoming_part(claim, part.claims);
             Current::Part(Box::new(self.noted(incoming)?))
         } else {
             let incoming = self.queue.incoming();
@@ -606,6 +647,13 @@ impl Parts for Finding<'_> {
         }
         Ok(())
     }
+}
+
+/// What a part is of something larger; `None` where it is none.
+fn claim_of(part: &Part) -> Option<Claim> {
+    let of_piece = part.piece.clone().map(Claim::Piece);
+    let of_fragment = part.fragment.clone().map(Claim::Fragment);
+    of_piece.or(of_fragment).or((part.kind == Kind::Volume).then_some(Claim::Volume))
 }
 
 /// The signature alone, with the line ends it was made with: mail changes them, and hangs footers
@@ -660,7 +708,14 @@ mod tests {
         let queue = Queue::open(dir.path()).unwrap();
         let mut finding = Finding::new(&queue);
         let kind = Kind::Unread(Unread::Piece);
-        let part = Part { kind, name: String::new(), returned: false, claims: true, piece: None };
+        let part = Part {
+            kind,
+            name: String::new(),
+            returned: false,
+            claims: true,
+            piece: None,
+            fragment: None,
+        };
         for n in 0..=MAIL_ENTRIES_MAX {
             assert_eq!((finding.found.len(), finding.over), (n, 0));
             finding.begin(&part).unwrap();

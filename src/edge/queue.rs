@@ -41,7 +41,9 @@ use self::disk::{
 pub use self::incoming::{Incoming, Spooled};
 pub use self::judge::{Judgement, is_volume, judge};
 pub use self::notices::{NoticeOutcome, QueuedNotice};
-pub use self::parts::{Filed, IncomingPart, PartBounds, PartSet, SpooledPart, Taken, Whole};
+pub use self::parts::{
+    Claim, Filed, IncomingPart, PartBounds, PartSet, SpooledPart, Taken, Whole, WholeMail,
+};
 use self::record::Record;
 use self::room::Tally;
 use super::lock::{Lock, LockError};

@@ -81,8 +81,8 @@ pub const QUEUE_ENTRIES_MAX: usize = 100_000;
 pub const REFUSED_BYTES_MAX: u64 = 100 << 20;
 /// Days that a refused package's bytes are kept.
 pub const REFUSED_DAYS_MAX: u64 = 30;
-/// Volumes of one package, and parts of one shell archive: a package at its bound still fits mails
-/// of 150 KB.
+/// Volumes of one package, parts of one shell archive, fragments of one mail: a package at its bound
+/// still fits mails of 150 KB.
 pub const VOLUMES_MAX: u32 = 10_000;
 /// Bytes of the header of a volume: an address and some numbers.
 pub const VOLUME_HEADER_BYTES_MAX: usize = 1_024;

@@ -127,12 +127,19 @@ fn forwarded(kit: &Kit) -> Vec<Case> {
             kit,
         ),
         Case::refused(
-            "Outlook Express: message/partial, one of two",
+            "message/partial that does not say of what",
+            format!(
+                "{named}Content-Type: message/partial;\n\tnumber=1; total=2\n\n{}",
+                &inner[..inner.len() / 2]
+            ),
+            "pieces",
+        ),
+        Case::nothing(
+            "Outlook Express: message/partial, one of two, which waits",
             format!(
                 "{named}Content-Type: message/partial;\n\tid=\"x\"; number=1; total=2\n\n{}",
                 &inner[..inner.len() / 2]
             ),
-            "pieces",
         ),
         Case::nothing(
             "message/partial of other people",

@@ -1,5 +1,5 @@
-//! Parts of packages that wait for each other, in any order, doubled and late: volumes, and pieces
-//! of shell archives.
+//! Parts that wait for each other, in any order, doubled and late: volumes of packages, pieces of
+//! shell archives, fragments of mails.
 //!
 //! ```text
 //! parts/ID/               a set: the parts of one whole, a file each
@@ -8,7 +8,7 @@
 //! parts/tally, lock.*     how much waits; one set is changed by one process at a time
 //! ```
 //!
-//! It judges no package: what was joined becomes an entry like any other. Invariants: a part that
+//! It judges no package: what was joined becomes an entry like any other, or is read as a mail. Invariants: a part that
 //! was taken is on the disk; a set is joined only when it is complete, and what is joined of
 //! volumes has the digest that each of them names; a set that is joined is gone only after its
 //! entry is there, so that after a crash at any point the same comes of it.
@@ -29,9 +29,9 @@ use sha2::{Digest, Sha256};
 
 use self::incoming::What;
 pub(super) use self::incoming::is_volume_cut_short;
-pub use self::incoming::{IncomingPart, SpooledPart};
+pub use self::incoming::{Claim, IncomingPart, SpooledPart};
 use self::joint::Joint;
-use self::set::{Kept, Share, Slice};
+use self::set::{Joined, Kept, Share, Slice};
 use super::disk::{at, exists, make_dir, names, now_ms, remove_file, sync_dir};
 use super::{
     Arrival, Delivered, HOUR_MS, Judgement, Outcome, Queue, QueueError, Spooled, short_id,
@@ -39,7 +39,7 @@ use super::{
 use crate::edge::lock::{Lock, LockError};
 use crate::format::digest::hex;
 use crate::format::message::shar::{self, Decoder, Piece};
-use crate::format::message::{self, Kind};
+use crate::format::message::{self, Fragment, Kind};
 use crate::format::note::{text_of, values_of};
 use crate::format::statement;
 use crate::format::volume::Volume;
@@ -59,6 +59,8 @@ pub enum Taken {
     },
     /// It was the last: here is the whole, to be delivered.
     Whole(Box<Whole>),
+    /// It was the last fragment of a mail, to be read as one that came.
+    Mail(Box<WholeMail>),
     /// It, or its whole, was here before.
     Already {
         /// The set or the entry.
@@ -97,6 +99,29 @@ pub struct Whole {
     pub arrival: Arrival,
     set: [u8; 32],
     _lock: Lock,
+}
+
+/// A mail whose fragments are all here; nobody else changes the set as long as this is held.
+#[derive(Debug)]
+pub struct WholeMail {
+    /// What the mails of its fragments brought.
+    pub arrival: Arrival,
+    lines: Joined,
+    set: [u8; 32],
+    _lock: Lock,
+}
+
+impl WholeMail {
+    /// Lets others at the set, once it is read; returns its name.
+    pub fn release(self) -> [u8; 32] {
+        self.set
+    }
+}
+
+impl Read for WholeMail {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.lines.read(out)
+    }
 }
 
 /// Parts of one package that wait for the others: no entry yet.
@@ -183,6 +208,10 @@ impl Queue {
                     None => return Ok((Taken::Foreign, Vec::new())),
                 }
             }
+            What::Fragment(fragment) => match Placed::fragment(fragment, &arrival.from) {
+                Some(placed) => placed,
+                None => return Ok((Taken::Foreign, Vec::new())),
+            },
         };
         let lock = self.lock_set(&place.set)?;
         if let Some(id) = self.is_done(&place.set, arrival)? {
@@ -204,6 +233,7 @@ impl Queue {
         }
         let taken = match self.join(place.set, lock)? {
             Joint::Whole(whole) => Taken::Whole(whole),
+            Joint::Mail(mail) => Taken::Mail(mail),
             Joint::Foreign => Taken::Foreign,
             Joint::Waits if is_new => {
                 let set = self.set(&place.set)?;
@@ -220,7 +250,7 @@ impl Queue {
     /// # Errors
     /// As [`Queue::take_part`] and [`Queue::deliver`].
     pub fn take_volume(&self, file: &File, arrival: &Arrival) -> Result<Filed, QueueError> {
-        let mut incoming = self.incoming_part(None, true)?;
+        let mut incoming = self.incoming_part(Claim::Volume, true)?;
         let mut reader = BufReader::with_capacity(64 << 10, file);
         loop {
             let chunk = reader.fill_buf().map_err(at(&self.dir))?;
@@ -240,7 +270,7 @@ impl Queue {
                 None => Filed::Entry(id),
             },
             // Who brings a file is known, and a volume is never foreign.
-            Taken::NotKept | Taken::Foreign => {
+            Taken::NotKept | Taken::Foreign | Taken::Mail(_) => {
                 Filed::Refused(String::new(), "it is no volume".to_owned())
             }
         })
@@ -263,6 +293,17 @@ impl Queue {
             self.end_set(&set, &sha256)?;
         }
         Ok(delivered)
+    }
+
+    /// Ends the set of a mail whose packages are in the queue; a note stays, so that a fragment that
+    /// comes late is known. Before that its fragments stay: the last one comes again, and the mail is
+    /// read again.
+    ///
+    /// # Errors
+    /// Trouble of the disk.
+    pub fn end_mail(&self, set: &[u8; 32]) -> Result<(), QueueError> {
+        let _lock = self.lock_set(set)?;
+        self.finish_set(set, set)
     }
 
     /// Returns the sets that wait for parts, the oldest first.
@@ -350,6 +391,23 @@ impl Placed {
             count: None,
             origin: volume.here.to_string(),
         }
+    }
+
+    /// `None` for one of too many.
+    fn fragment(fragment: &Fragment, from: &str) -> Option<Placed> {
+        let Fragment { id, number, total } = fragment;
+        let mut key = Sha256::new();
+        for word in ["message/partial", from, id] {
+            key.update(word.as_bytes());
+            key.update([0]);
+        }
+        let is_one = (1..=VOLUMES_MAX).contains(number) && (*total == 0 || number <= total);
+        (is_one && *total <= VOLUMES_MAX).then(|| Placed {
+            set: key.finalize().into(),
+            share: Share::Fragment { number: *number, total: *total },
+            count: None,
+            origin: String::new(),
+        })
     }
 
     /// `None` for one that does not say which part it is.
@@ -552,7 +610,12 @@ impl Queue {
 
     /// Returns the entry that the set became, if it did; what else came with the part goes there.
     fn is_done(&self, set: &[u8; 32], arrival: &Arrival) -> Result<Option<String>, QueueError> {
-        let done = self.set(set)?.note.done.unwrap_or(*set);
+        let done = self.set(set)?.note.done;
+        if done == Some(*set) {
+            // A mail: what was in it has entries of its own.
+            return Ok(Some(short_id(set)));
+        }
+        let done = done.unwrap_or(*set);
         let Some(record) = self.record(&done)? else { return Ok(None) };
         let is_here = exists(&self.waiting_path(&done, record.sealed));
         if record.state.waits() && !is_here {
@@ -632,6 +695,11 @@ impl Queue {
         if id == sha256 {
             return self.remove_set(id);
         }
+        self.finish_set(id, sha256)
+    }
+
+    /// Removes all of a set but a note that it is done.
+    fn finish_set(&self, id: &[u8; 32], sha256: &[u8; 32]) -> Result<(), QueueError> {
         let set = self.set(id)?;
         if set.note.done != Some(*sha256) {
             self.change_note(id, |note| note.done = Some(*sha256))?;
@@ -694,7 +762,7 @@ mod tests {
     }
 
     fn take(queue: &Queue, bytes: &[u8], known: bool) -> Result<(Taken, Vec<String>), QueueError> {
-        let mut incoming = queue.incoming_part(None, true).unwrap();
+        let mut incoming = queue.incoming_part(Claim::Volume, true).unwrap();
         incoming.write(bytes).unwrap();
         let arrival = Arrival { known, ..Arrival::default() };
         queue.take_part(incoming.settle().unwrap(), &arrival, "")

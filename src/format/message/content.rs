@@ -12,7 +12,7 @@ use super::hunt::Hunt;
 use super::reader::Reader;
 use super::shar::Piece;
 use super::wrapped::{self, Wrapped};
-use super::{HEAD_BYTES, Kind, Mail, Part, Past, Unread, Words, kind};
+use super::{Fragment, HEAD_BYTES, Kind, Mail, Part, Past, Unread, Words, kind};
 use crate::model::limits::{MIME_WRAPS_MAX, REPORT_PART_BYTES_MAX};
 
 /// Bytes of a name that an archive or an encoding gives.
@@ -58,6 +58,8 @@ enum Goal {
     Nested(Box<Reader>),
     /// They cannot be read, for this reason; not begun yet.
     Aside(Unread),
+    /// They are lines of another mail; not begun yet.
+    Fragment(Fragment),
 }
 
 impl Label {
@@ -114,8 +116,19 @@ impl Content {
     /// Begins content that is a piece of a shell archive.
     pub(super) fn piece(piece: Piece, label: Label, mail: &mut Mail) -> io::Result<Content> {
         let mut content = Content::new(label, 0);
-        content.begin(Kind::Piece, Some(piece), mail)?;
+        content.begin(Kind::Piece, mail, |part| part.piece = Some(piece))?;
         Ok(content)
+    }
+
+    /// Returns content that is a fragment of another mail; one that does not say which cannot be
+    /// read.
+    pub(super) fn fragment(fragment: Fragment, label: Label, wraps: usize) -> Content {
+        let goal = match fragment {
+            Fragment { number: 0, .. } => Goal::Aside(Unread::Piece),
+            fragment if fragment.id.is_empty() => Goal::Aside(Unread::Piece),
+            fragment => Goal::Fragment(fragment),
+        };
+        Content { goal, ..Content::new(label, wraps) }
     }
 
     /// Returns content that nothing is taken of.
@@ -141,7 +154,7 @@ impl Content {
 
     /// Nothing of it was told yet.
     pub(super) fn is_deciding(&self) -> bool {
-        matches!(self.goal, Goal::Deciding | Goal::Aside(_))
+        matches!(self.goal, Goal::Deciding | Goal::Aside(_) | Goal::Fragment(_))
     }
 
     /// Takes the next bytes.
@@ -167,7 +180,9 @@ impl Content {
             Goal::Text(hunt) => hunt.finish(mail),
             Goal::Wrapped(wrapped) => wrapped.finish(mail),
             Goal::Nested(mut reader) => reader.finish(mail),
-            Goal::Deciding | Goal::Skipping | Goal::Closed | Goal::Aside(_) => Ok(()),
+            Goal::Deciding | Goal::Skipping | Goal::Closed | Goal::Aside(_) | Goal::Fragment(_) => {
+                Ok(())
+            }
         }
     }
 
@@ -188,14 +203,20 @@ impl Content {
             Goal::Text(hunt) => hunt.feed(bytes, mail),
             Goal::Wrapped(wrapped) => wrapped.feed(bytes, mail),
             Goal::Nested(reader) => reader.feed(bytes, mail),
-            Goal::Deciding | Goal::Skipping | Goal::Closed | Goal::Aside(_) => Ok(()),
+            Goal::Deciding | Goal::Skipping | Goal::Closed | Goal::Aside(_) | Goal::Fragment(_) => {
+                Ok(())
+            }
         }
     }
 
     fn decide(&mut self, head: &[u8], mail: &mut Mail) -> io::Result<()> {
+        if let Goal::Fragment(fragment) = &mut self.goal {
+            let fragment = std::mem::take(fragment);
+            return self.begin(Kind::Fragment, mail, |part| part.fragment = Some(fragment));
+        }
         let is_aside = matches!(self.goal, Goal::Aside(_)) && self.claims(head, mail);
         if let Some(kind) = kind(head).filter(|_| !is_aside) {
-            return self.begin(kind, None, mail);
+            return self.begin(kind, mail, |_| {});
         }
         let unread = match self.goal {
             Goal::Aside(why) => Some(why),
@@ -205,7 +226,7 @@ impl Content {
             && !head.is_empty()
             && (why == Unread::Unpacked || self.claims(head, mail))
         {
-            return self.begin(Kind::Unread(why), None, mail);
+            return self.begin(Kind::Unread(why), mail, |_| {});
         }
         let inside = match wrapped::format_of(head) {
             Some(_) if self.wraps >= MIME_WRAPS_MAX => {
@@ -230,9 +251,16 @@ impl Content {
         begins_so || self.label.claims(mail)
     }
 
-    fn begin(&mut self, kind: Kind, piece: Option<Piece>, mail: &mut Mail) -> io::Result<()> {
+    fn begin(
+        &mut self,
+        kind: Kind,
+        mail: &mut Mail,
+        complete: impl FnOnce(&mut Part),
+    ) -> io::Result<()> {
         let (name, claims) = (self.label.name(), self.label.claims(mail));
-        let part = Part { kind, name, returned: self.label.returned, claims, piece };
+        let returned = self.label.returned;
+        let mut part = Part { kind, name, returned, claims, piece: None, fragment: None };
+        complete(&mut part);
         self.goal = Goal::Taking;
         mail.parts.begin(&part)
     }

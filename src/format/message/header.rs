@@ -5,7 +5,7 @@
 
 use mail_parser::{MessageParser, MimeHeaders};
 
-use super::{Envelope, LINE_BYTES};
+use super::{Envelope, Fragment, LINE_BYTES};
 
 /// The fields of a header block that decide how its body is read.
 #[derive(Default)]
@@ -20,8 +20,8 @@ pub(super) struct Fields {
     pub(super) replied: bool,
     /// Its subject, or a field of ours, speaks of remsync.
     pub(super) claims: bool,
-    /// Pieces that a `message/partial` says there are; 0 where it does not say.
-    pub(super) total: u32,
+    /// What a `message/partial` says of itself.
+    pub(super) fragment: Fragment,
     pub(super) remsync_sha256: Option<String>,
 }
 
@@ -92,9 +92,17 @@ impl Fields {
             let name = halves.next().unwrap_or_default().trim_ascii();
             if name.eq_ignore_ascii_case(b"boundary") {
                 self.boundary = unquoted(halves.next().unwrap_or_default().trim_ascii());
-            } else if name.eq_ignore_ascii_case(b"total") {
-                let total = unquoted(halves.next().unwrap_or_default().trim_ascii());
-                self.total = String::from_utf8_lossy(&total).parse().unwrap_or_default();
+            } else if let Some(which) = [&b"id"[..], b"number", b"total"]
+                .iter()
+                .position(|known| name.eq_ignore_ascii_case(known))
+            {
+                let value = unquoted(halves.next().unwrap_or_default().trim_ascii());
+                let value = String::from_utf8_lossy(&value).into_owned();
+                match which {
+                    0 => self.fragment.id = value,
+                    1 => self.fragment.number = value.parse().unwrap_or_default(),
+                    _ => self.fragment.total = value.parse().unwrap_or_default(),
+                }
             }
         }
     }

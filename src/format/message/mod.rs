@@ -48,6 +48,9 @@ pub enum Kind {
     Volume,
     /// Uuencoded text, of a shell archive: a file, or a piece of one.
     Piece,
+    /// A run of the lines of another mail, which came in several (`message/partial`, RFC 2046
+    /// section 5.2.2).
+    Fragment,
     /// Nothing that can be read here; but its name, or the mail's subject, speaks of remsync.
     Unread(Unread),
 }
@@ -91,10 +94,10 @@ pub enum Unread {
          \"remsync process FILE\""
     )]
     Unpacked,
-    /// A `message/partial`, or one of several files of yEnc.
+    /// A `message/partial` that does not say which, or one of several files of yEnc.
     #[error(
-        "it came in pieces, each in a mail of its own, and pieces are not joined here: ask for it \
-         in one piece, or join them and give the mail to \"remsync-deliver\""
+        "it is one of several pieces, and does not say of what: ask for it in one piece, or join \
+         them and give the mail to \"remsync-deliver\""
     )]
     Piece,
 }
@@ -112,6 +115,19 @@ pub struct Part {
     pub claims: bool,
     /// What a shell archive says of a [`Kind::Piece`].
     pub piece: Option<Piece>,
+    /// What a [`Kind::Fragment`] says of itself.
+    pub fragment: Option<Fragment>,
+}
+
+/// Which part of another mail a `message/partial` is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fragment {
+    /// What all fragments of that mail have in common.
+    pub id: String,
+    /// From 1; 0 where it does not say.
+    pub number: u32,
+    /// How many there are; 0 where it does not say, as only the last has to.
+    pub total: u32,
 }
 
 /// What a mail says in words, as far as it may tell what became of another mail: see
@@ -569,7 +585,7 @@ mod tests {
     }
 
     /// What mails are made of, for mails that nobody would make.
-    const WORDS: [&[u8]; 38] = [
+    const WORDS: [&[u8]; 39] = [
         b"\n",
         b"\n",
         b"\r\n",
@@ -580,6 +596,7 @@ mod tests {
         b"Content-Type: multipart/mixed; boundary=b",
         b"Content-Type: message/rfc822",
         b"Content-Type: message/partial; total=1",
+        b"Content-Type: message/partial; id=x; number=2",
         b"Content-Type: multipart/report",
         b"Content-Transfer-Encoding: base64",
         b"Content-Transfer-Encoding: quoted-printable",

@@ -17,7 +17,7 @@ use super::header::{
 };
 use super::hunt::begins_file;
 use super::leaf::Leaf;
-use super::{LINE_BYTES, Mail, Past, Unread, Words, is_wordy};
+use super::{LINE_BYTES, Mail, Past, Words, is_wordy};
 use crate::model::limits::{HEADER_BYTES_MAX, MIME_DEPTH_MAX, MIME_WRAPS_MAX};
 
 /// Bytes of a boundary that is guessed; RFC 2046 allows 70.
@@ -402,7 +402,7 @@ impl Reader {
                 | "text/rfc822-headers"
                 | "message/rfc822-headers"
                 | "message/global-headers"
-        ) || content_type == "message/partial" && fields.total == 1;
+        ) || content_type == "message/partial" && fields.fragment.total == 1;
         if multipart || nested {
             self.depth += 1;
             if self.depth > MIME_DEPTH_MAX {
@@ -457,7 +457,7 @@ impl Reader {
         let header = chosen(&std::mem::take(&mut self.header), &PART);
         let label = Label::of_part(header, self.returned, self.replied);
         let mut content = match fields.content_type.as_str() {
-            "message/partial" => Content::aside(Unread::Piece, label, self.wraps),
+            "message/partial" => Content::fragment(fields.fragment.clone(), label, self.wraps),
             _ => Content::new(label, self.wraps),
         };
         // What a mail within this one says is not what this one says.

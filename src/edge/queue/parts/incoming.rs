@@ -9,6 +9,7 @@ use crate::edge::queue::disk::{Temporary, at};
 use crate::edge::queue::{Queue, QueueError};
 use crate::edge::window::Window;
 use crate::format::digest::sha256_of;
+use crate::format::message::Fragment;
 use crate::format::message::shar::{self, Piece};
 use crate::format::volume::{self, Volume};
 use crate::model::limits::{PACKAGE_BYTES_MAX, VOLUME_HEADER_BYTES_MAX};
@@ -19,8 +20,19 @@ pub struct IncomingPart {
     path: Temporary,
     file: BufWriter<File>,
     bytes: u64,
-    piece: Option<Piece>,
+    claim: Claim,
     claims: bool,
+}
+
+/// What the mail says that a part is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// A volume; it says itself of what.
+    Volume,
+    /// A piece of a shell archive.
+    Piece(Piece),
+    /// A run of the lines of another mail.
+    Fragment(Fragment),
 }
 
 /// A part in `tmp/`, written and looked at.
@@ -39,6 +51,7 @@ pub struct SpooledPart {
 pub(super) enum What {
     Volume(Box<Volume>),
     Piece(Piece, shar::Edges),
+    Fragment(Fragment),
     /// It claims to be a volume and is not sound, for this reason.
     Damaged(String),
 }
@@ -49,11 +62,11 @@ impl SpooledPart {
         matches!(&self.what, What::Piece(_, edges) if edges.first && edges.last)
     }
 
-    /// Whether it says that it is ours: a volume always, a piece by a name or the mail's subject.
+    /// Whether it says that it is ours: a volume always, others by a name or the mail's subject.
     pub fn claims(&self) -> bool {
         match &self.what {
             What::Volume(_) | What::Damaged(_) => true,
-            What::Piece(..) => self.claims,
+            What::Piece(..) | What::Fragment(_) => self.claims,
         }
     }
 
@@ -61,7 +74,7 @@ impl SpooledPart {
     pub fn origin(&self) -> Option<&str> {
         match &self.what {
             What::Volume(volume) => Some(volume.here.as_str()),
-            What::Piece(..) | What::Damaged(_) => None,
+            What::Piece(..) | What::Fragment(_) | What::Damaged(_) => None,
         }
     }
 }
@@ -85,9 +98,9 @@ impl IncomingPart {
     /// # Errors
     /// Trouble of the disk.
     pub fn settle(self) -> Result<SpooledPart, QueueError> {
-        let IncomingPart { path, file, bytes, piece, claims } = self;
+        let IncomingPart { path, file, bytes, claim, claims } = self;
         let file = file.into_inner().map_err(|error| at(&path.0)(error.into_error()))?;
-        let settled = settle(&file, bytes, piece).map_err(at(&path.0))?;
+        let settled = settle(&file, bytes, claim).map_err(at(&path.0))?;
         let (what, sha256, size_bytes) = settled;
         Ok(SpooledPart { path, size_bytes, sha256, what, claims })
     }
@@ -96,15 +109,16 @@ impl IncomingPart {
 /// The largest part: as large as a package, encoded.
 const PART_BYTES_MAX: u64 = PACKAGE_BYTES_MAX / 2 * 3;
 
-fn settle(file: &File, bytes: u64, piece: Option<Piece>) -> io::Result<(What, [u8; 32], u64)> {
+fn settle(file: &File, bytes: u64, claim: Claim) -> io::Result<(What, [u8; 32], u64)> {
     let mut end = bytes.min(PART_BYTES_MAX);
-    let what = match piece {
+    let what = match claim {
         _ if bytes > PART_BYTES_MAX => What::Damaged(format!("over {PART_BYTES_MAX} bytes")),
-        Some(piece) => {
+        Claim::Fragment(fragment) => What::Fragment(fragment),
+        Claim::Piece(piece) => {
             let edges = shar::edges(BufReader::new(Window::new(file, end)))?;
             What::Piece(piece, edges)
         }
-        None => match volume_in(file, end)? {
+        Claim::Volume => match volume_in(file, end)? {
             Ok((volume, header)) => {
                 end = end.min(header + volume.place.length_bytes);
                 What::Volume(Box::new(volume))
@@ -142,18 +156,14 @@ fn volume_in(file: &File, end: u64) -> io::Result<Result<(Volume, u64), String>>
 }
 
 impl Queue {
-    /// Begins to write a part: a volume, or a piece of a shell archive that `claims` to be ours.
+    /// Begins to write a part, which `claims` to be ours.
     ///
     /// # Errors
     /// Where no file can be made.
-    pub fn incoming_part(
-        &self,
-        piece: Option<Piece>,
-        claims: bool,
-    ) -> Result<IncomingPart, QueueError> {
+    pub fn incoming_part(&self, claim: Claim, claims: bool) -> Result<IncomingPart, QueueError> {
         let (file, path) = self.temporary()?;
         let file = BufWriter::with_capacity(64 << 10, file);
-        Ok(IncomingPart { path, file, bytes: 0, piece, claims })
+        Ok(IncomingPart { path, file, bytes: 0, claim, claims })
     }
 }
 

@@ -7,8 +7,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use flate2::bufread::MultiGzDecoder;
 use sha2::Digest;
 
-use super::Whole;
-use super::set::{self, Joined, Kept, Share, Slice};
+use super::set::{self, Joined, Share, Slice};
+use super::{Whole, WholeMail};
 use crate::edge::lock::Lock;
 use crate::edge::queue::disk::at;
 use crate::edge::queue::{Incoming, Judgement, Queue, QueueError, Spooled};
@@ -21,6 +21,8 @@ use crate::model::limits::{RATIO_FREE_BYTES, UNPACKED_BYTES_MAX};
 pub(super) enum Joint {
     Waits,
     Whole(Box<Whole>),
+    /// It is a mail, of which nothing was judged.
+    Mail(Box<WholeMail>),
     /// Other people's business; the set is gone.
     Foreign,
 }
@@ -30,9 +32,13 @@ impl Queue {
     pub(super) fn join(&self, id: [u8; 32], lock: Lock) -> Result<Joint, QueueError> {
         let set = self.set(&id)?;
         let Some(slices) = set::cover(&set.kept) else { return Ok(Joint::Waits) };
-        let is_volumes = matches!(set.kept.first(), Some(Kept { share: Share::Volume { .. }, .. }));
-        let spooled = match is_volumes {
-            true => match self.joined(slices, &id)? {
+        let spooled = match set.kept.first().map(|kept| kept.share) {
+            Some(Share::Fragment { .. }) => {
+                let (arrival, lines) = (self.arrival_of(&set)?, Joined::new(slices));
+                let whole = WholeMail { arrival, lines, set: id, _lock: lock };
+                return Ok(Joint::Mail(Box::new(whole)));
+            }
+            Some(Share::Volume { .. }) => match self.joined(slices, &id)? {
                 Some(spooled) => Ok(spooled),
                 None => Err(format!(
                     "together they are not what was sent, for their digest is not {}; a part \
@@ -40,7 +46,7 @@ impl Queue {
                     hex(&id)
                 )),
             },
-            false => match self.decoded(&slices, false)? {
+            _ => match self.decoded(&slices, false)? {
                 Spooled { judgement: Judgement::Refused(why), .. } => Err(damaged(&why)),
                 Spooled { judgement: Judgement::NotAPackage, .. } => {
                     if let Some(why) = fault_in(encoded(&slices)) {

@@ -21,6 +21,8 @@ pub(super) enum Share {
     Volume { place: Place, total_bytes: u64 },
     /// Encoded lines, by their number among the parts of a shell archive.
     Piece { number: u32, edges: Edges },
+    /// Lines of a mail, by their number among its fragments; `total` is 0 where it does not say.
+    Fragment { number: u32, total: u32 },
 }
 
 /// A part that is here.
@@ -64,6 +66,7 @@ impl Share {
                 let (first, last) = (u8::from(edges.first), u8::from(edges.last));
                 format!("piece.{number}.{first}.{last}.{digest}")
             }
+            Share::Fragment { number, total } => format!("fragment.{number}.{total}.{digest}"),
         }
     }
 
@@ -86,6 +89,9 @@ impl Share {
                 number: short(number)?,
                 edges: Edges { first: *first == "1", last: *last == "1" },
             }),
+            ["fragment", number, total, _] => {
+                Some(Share::Fragment { number: short(number)?, total: short(total)? })
+            }
             _ => None,
         }
     }
@@ -100,7 +106,10 @@ impl Share {
                 (place.offset, place.length_bytes, total_bytes)
                     == (other.offset, other.length_bytes, other_bytes)
             }
-            (Share::Piece { number, .. }, Share::Piece { number: other, .. }) => number == other,
+            (Share::Piece { number, .. }, Share::Piece { number: other, .. })
+            | (Share::Fragment { number, .. }, Share::Fragment { number: other, .. }) => {
+                number == other
+            }
             _ => false,
         }
     }
@@ -110,7 +119,7 @@ impl Share {
 pub(super) fn cover(kept: &[Kept]) -> Option<Vec<Slice>> {
     let totals: BTreeSet<u64> = kept.iter().filter_map(total_of).collect();
     let of_volumes = totals.into_iter().find_map(|total| cover_volumes(kept, total));
-    of_volumes.or_else(|| cover_pieces(kept))
+    of_volumes.or_else(|| cover_pieces(kept)).or_else(|| cover_fragments(kept))
 }
 
 /// Says what is here and what is missing; `count` is how many parts a shell archive has, if that
@@ -128,6 +137,10 @@ pub(super) fn standing(kept: &[Kept], count: Option<u32>) -> String {
             Share::Piece { number, edges } => {
                 numbers.insert(number);
                 last = last.max(edges.last.then_some(number));
+            }
+            Share::Fragment { number, total } => {
+                numbers.insert(number);
+                last = last.max((total > 0).then_some(total));
             }
         }
     }
@@ -187,7 +200,7 @@ impl Read for Joined {
 fn total_of(kept: &Kept) -> Option<u64> {
     match kept.share {
         Share::Volume { total_bytes, .. } => Some(total_bytes),
-        Share::Piece { .. } => None,
+        Share::Piece { .. } | Share::Fragment { .. } => None,
     }
 }
 
@@ -208,7 +221,7 @@ fn cover_volumes(kept: &[Kept], total: u64) -> Option<Vec<Slice>> {
             Share::Volume { place, total_bytes } => {
                 total_bytes == total && place.offset <= at && at < place.end()
             }
-            Share::Piece { .. } => false,
+            Share::Piece { .. } | Share::Fragment { .. } => false,
         };
         let part = kept.iter().filter(holds_it).max_by_key(|part| part.came_ns)?;
         let Share::Volume { place, .. } = part.share else { return None };
@@ -223,6 +236,22 @@ fn cover_volumes(kept: &[Kept], total: u64) -> Option<Vec<Slice>> {
         slices.push(slice);
     }
     Some(slices)
+}
+
+/// All that there are, as the newest that says how many says.
+fn cover_fragments(kept: &[Kept]) -> Option<Vec<Slice>> {
+    let mut total = 0;
+    let mut newest: BTreeMap<u32, &Kept> = BTreeMap::new();
+    for part in kept {
+        if let Share::Fragment { number, total: said } = part.share {
+            total = if said > 0 { said } else { total };
+            newest.insert(number, part);
+        }
+    }
+    let whole = |part: &Kept| Slice { path: part.path.clone(), from: 0, length: part.bytes };
+    let slices: Vec<Slice> = newest.range(..=total).map(|(_, part)| whole(part)).collect();
+    let is_all = total > 0 && slices.len() == usize::try_from(total).unwrap_or(usize::MAX);
+    is_all.then_some(slices)
 }
 
 /// From the piece that begins the file to the one that ends it, with none left out between.
@@ -280,12 +309,16 @@ mod tests {
         Share::Piece { number, edges: Edges { first, last } }
     }
 
+    fn fragment(number: u32, total: u32) -> Share {
+        Share::Fragment { number, total }
+    }
+
     /// Parts that came in this order, each with a header of 3 bytes.
     fn kept(shares: &[Share]) -> Vec<Kept> {
         let part = |(at, share): (usize, &Share)| {
             let bytes = match share {
                 Share::Volume { place, .. } => place.length_bytes + 3,
-                Share::Piece { .. } => 7,
+                Share::Piece { .. } | Share::Fragment { .. } => 7,
             };
             Kept { share: *share, path: at.to_string().into(), bytes, came_ns: at as i128 }
         };
@@ -303,7 +336,9 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        for share in [volume(3, 12, 5, 4), piece(2, false, true), piece(1, true, false)] {
+        for share in
+            [volume(3, 12, 5, 4), piece(2, false, true), piece(1, true, false), fragment(2, 3)]
+        {
             let name = share.file_name(&[7; 32]);
             assert_eq!(Share::of_file_name(&name), Some(share), "{name}");
         }
@@ -337,6 +372,14 @@ mod tests {
             (vec![piece(2, false, true)], None),
             // Another file ends in the part where this one begins.
             (vec![piece(4, true, false), piece(5, false, true)], Some(vec![(0, 0, 7), (1, 0, 7)])),
+            (vec![fragment(2, 2), fragment(1, 0)], Some(vec![(1, 0, 7), (0, 0, 7)])),
+            (vec![fragment(2, 0), fragment(1, 0)], None),
+            (vec![fragment(3, 3), fragment(1, 3)], None),
+            // Sent again, and cut anew.
+            (
+                vec![fragment(1, 3), fragment(2, 3), fragment(2, 2)],
+                Some(vec![(0, 0, 7), (2, 0, 7)]),
+            ),
         ] {
             assert_eq!(covered(&shares), expected, "{shares:?}");
         }
@@ -353,6 +396,8 @@ mod tests {
             (&[piece(1, true, false)], None, "1 part, of how many is not known yet"),
             (&[piece(1, true, false)], Some(3), "1 of 3 parts, waits for 2, 3"),
             (&[piece(1, true, false), piece(3, false, true)], None, "2 of 3 parts, waits for 2"),
+            (&[fragment(1, 0), fragment(3, 3)], None, "2 of 3 parts, waits for 2"),
+            (&[fragment(1, 0)], None, "1 part, of how many is not known yet"),
             (&[piece(4, true, false)], Some(3), "1 part, of how many is not known yet"),
         ] {
             assert_eq!(standing(&kept(shares), count), expected);
