@@ -1,4 +1,5 @@
-//! `status`: the matrix, for people and as JSON. Looks only; writes nothing.
+//! `status`: the matrix, for people and as JSON. Looks only; writes nothing but the index of the scan,
+//! a cache.
 
 use std::collections::BTreeMap;
 

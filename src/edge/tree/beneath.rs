@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::model::TreePath;
 use crate::model::project::Format;
+use crate::model::{Signature, TreePath};
 
 use super::{Found, Look, Stat, Unknown, hash};
 
@@ -118,20 +118,13 @@ pub fn open_leaf(parent: BorrowedFd<'_>, name: &[u8], device: u64) -> Leaf {
 /// Looks at `name` in `parent`, hashing it.
 pub(super) fn look(parent: BorrowedFd<'_>, name: &[u8], device: u64, format: Format) -> Look {
     match open_leaf(parent, name, device) {
-        Leaf::File(file, _) => match found(&file, format) {
-            Ok(found) => Look::File(found),
+        Leaf::File(file, _) => match hash::signature(&file, format) {
+            Ok((signature, stat)) => Look::File(Found::of(signature, &stat)),
             Err(unknown) => Look::NotKnown(unknown),
         },
         Leaf::Absent => Look::Absent,
         Leaf::Other(unknown) => Look::NotKnown(unknown),
     }
-}
-
-/// Hashes an open file.
-pub(super) fn found(file: &File, format: Format) -> Result<Found, Unknown> {
-    let (signature, stat) = hash::signature(file, format)?;
-    let Stat { size_bytes, mtime_s, mtime_ns, .. } = Stat::from(&stat);
-    Ok(Found { signature, size_bytes, mtime_s, mtime_ns })
 }
 
 /// Returns what kind of thing `name` in `parent` is.
@@ -182,6 +175,14 @@ fn regular(stat: &rustix::fs::Stat, device: u64) -> Result<(), Unknown> {
         FileType::Directory => Err(Unknown::Folder),
         FileType::Symlink => Err(Unknown::Link),
         _ => Err(Unknown::Special),
+    }
+}
+
+impl Found {
+    /// Pairs a file's signature with what its inode says.
+    pub(super) fn of(signature: Signature, stat: &rustix::fs::Stat) -> Found {
+        let Stat { size_bytes, mtime_s, mtime_ns, .. } = Stat::from(stat);
+        Found { signature, size_bytes, mtime_s, mtime_ns }
     }
 }
 

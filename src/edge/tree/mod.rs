@@ -7,6 +7,7 @@
 
 mod beneath;
 mod hash;
+mod index;
 mod own;
 mod replace;
 mod scan;
