@@ -38,6 +38,9 @@ enum Origin {
     Here,
 }
 
+/// Files from which on all are synced together.
+const MEMBERS_TOGETHER: usize = 32;
+
 /// Unpacks a package beside the tree: nothing in the tree is touched, and what is not a sound
 /// package leaves nothing behind.
 ///
@@ -54,6 +57,10 @@ pub fn stage(ground: &Ground, from: impl Read) -> Result<(Package, Staged), Pack
         }
         fault => fault,
     })?;
+    if package.members.len() >= MEMBERS_TOGETHER {
+        let fail = |error| PackageFault::Io(std::io::Error::other(error));
+        staging.sync_all(&ground.root).map_err(fail)?;
+    }
     let members = package.members.clone();
     Ok((package, Staged { staging, members, origin: Origin::Package }))
 }

@@ -457,7 +457,8 @@ fn ready(
         Timespec { tv_sec: arrival.mtime_s, tv_nsec: arrival.mtime_ns.min(999_999_999).into() };
     let last_access = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
     rustix::fs::futimens(&fd, &Timestamps { last_access, last_modification }).map_err(fail)?;
-    rustix::fs::fsync(&fd).map_err(fail)
+    // Contents that are durable need no more: marks and names are by `sync_touched`.
+    if staging.is_durable() { Ok(()) } else { rustix::fs::fsync(&fd).map_err(fail) }
 }
 
 /// Returns permission bits that let execute whoever may read, or nobody; never setuid, setgid,
