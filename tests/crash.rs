@@ -6,15 +6,14 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use support::{DELIVER, FileValue, Home, REMSYNC, World};
+use support::twins::{Random, copy, edit_thirty, end, in_step, processed, queue, undone};
+use support::{DELIVER, Home, REMSYNC, World};
 
 /// Kills that were in time: the program was still running.
 const KILLS: usize = 200;
@@ -25,7 +24,7 @@ const OTHER_KILLS: usize = 25;
 
 #[test]
 fn process_killed_anywhere_ends_the_same() {
-    let world = World::new();
+    let world = World::in_memory();
     let (a, b) = in_step(&world);
     // Replacements, creations, a conflict and a deletion, in two packages.
     edit_thirty(&a);
@@ -65,7 +64,7 @@ fn process_killed_anywhere_ends_the_same() {
 
 #[test]
 fn the_filter_killed_anywhere_ends_the_same() {
-    let world = World::new();
+    let world = World::in_memory();
     let (a, b) = (world.home("a"), world.home("b"));
     let noise: Vec<u8> =
         (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
@@ -94,7 +93,7 @@ fn the_filter_killed_anywhere_ends_the_same() {
 
 #[test]
 fn broadcast_killed_anywhere_ends_the_same() {
-    let world = World::new();
+    let world = World::in_memory();
     let (a, b) = (world.home("a"), world.home("b"));
     for n in 0..20 {
         a.write(format!("f{n}"), format!("{n}\n"));
@@ -156,45 +155,9 @@ fn broadcast_killed_anywhere_ends_the_same() {
     }
 }
 
-/// Two homes with the same forty files, and both know it.
-fn in_step(world: &World) -> (Home, Home) {
-    let (a, b) = (world.home("a"), world.home("b"));
-    for n in 0..40 {
-        a.write(format!("folder{}/f{n}", n % 4), format!("{n}\n"));
-    }
-    a.init(&[&b]).done();
-    a.run(&["broadcast"]).done();
-    b.deliver_all();
-    let id = b.first_entry();
-    b.run(&["accept", &id, "."]).done();
-    b.run(&["broadcast"]).done();
-    a.receive();
-    (a, b)
-}
-
-fn edit_thirty(a: &Home) {
-    for n in 0..30 {
-        a.write(format!("folder{}/f{n}", n % 4), format!("{n} edited\n").repeat(n));
-    }
-}
-
-/// A home that has processed replacements, creations and a deletion; and its tree before that.
-fn processed(world: &World) -> (Home, BTreeMap<OsString, FileValue>) {
-    let (a, b) = in_step(world);
-    let before = b.files();
-    edit_thirty(&a);
-    a.write("new/one", "new\n");
-    a.remove("folder3/f39");
-    a.run(&["broadcast"]).done();
-    let settings = fs::read_to_string(b.top.join("config.toml")).unwrap();
-    fs::write(b.top.join("config.toml"), settings + "[policy]\ndeletions = \"apply\"\n").unwrap();
-    b.deliver_all();
-    (b, before)
-}
-
 #[test]
 fn an_undo_killed_anywhere_ends_the_same() {
-    let world = World::new();
+    let world = World::in_memory();
     let (b, before) = processed(&world);
     b.run(&["process", "--batch"]).done();
     let (log, _) = b.json(&["log"]);
@@ -226,7 +189,7 @@ fn an_undo_killed_anywhere_ends_the_same() {
 
 #[test]
 fn what_a_killed_process_did_can_be_undone() {
-    let world = World::new();
+    let world = World::in_memory();
     let (b, before) = processed(&world);
     let calm = copy(&world, &b, "calm");
     let start = Instant::now();
@@ -259,7 +222,7 @@ fn what_a_killed_process_did_can_be_undone() {
 
 #[test]
 fn a_merge_killed_anywhere_ends_the_same() {
-    let world = World::new();
+    let world = World::in_memory();
     let (a, b) = (world.home("a"), world.home("b"));
     let text = |n: usize| format!("{n}\ntwo\nthree\nfour\nfive\n");
     (0..12).for_each(|n| a.write(format!("f{n}"), text(n)));
@@ -306,62 +269,6 @@ fn a_merge_killed_anywhere_ends_the_same() {
     }
 }
 
-/// What the history tells of the last run, told once however often it was gone on with.
-fn undone(home: &Home) -> Vec<String> {
-    let (log, _) = home.json(&["log"]);
-    let run = &log["runs"][0];
-    assert_eq!((&run["command"], &run["ended"]), (&"undo".into(), &true.into()), "{log:#}");
-    let mut lines: Vec<String> =
-        run["changes"].as_array().unwrap().iter().map(ToString::to_string).collect();
-    lines.sort();
-    lines.dedup();
-    lines
-}
-
-/// What a person can see of a home: its tree, what it knows, what waits.
-fn end(
-    home: &Home,
-) -> (BTreeMap<std::ffi::OsString, support::FileValue>, String, String, Vec<String>) {
-    let (mut status, _) = home.json(&["status"]);
-    for site in status["sites"].as_array_mut().unwrap() {
-        // Each run is at another time.
-        (site["last_word"], site["sent_since"]) = Default::default();
-    }
-    let files = home.run(&["list", "files"]).done();
-    (home.files(), status.to_string(), files, queue(home))
-}
-
-/// Every entry with its state.
-fn queue(home: &Home) -> Vec<String> {
-    let (entries, _) = home.json(&["queue", "list"]);
-    let entries = entries.as_array().unwrap().iter();
-    let mut lines: Vec<String> =
-        entries.map(|e| format!("{} {} {}", e["sha256"], e["state"], e["size"])).collect();
-    lines.sort();
-    lines
-}
-
-/// Makes a copy of a home under another folder, with the same address.
-fn copy(world: &World, home: &Home, name: &str) -> Home {
-    let twin = world.home(name);
-    fs::remove_dir_all(&twin.top).unwrap();
-    let copied = Command::new("cp").arg("-a").arg(&home.top).arg(&twin.top).status().unwrap();
-    assert!(copied.success());
-    let settings = fs::read_to_string(home.top.join("config.toml")).unwrap();
-    fs::write(twin.top.join("config.toml"), settings).unwrap();
-    move_register(&twin.top, &home.top);
-    twin
-}
-
-/// The register of projects holds absolute folders: the twin's is made to name the twin.
-fn move_register(twin: &Path, home: &Path) {
-    let register = twin.join(".local/state/remsync/projects");
-    if let Ok(text) = fs::read_to_string(&register) {
-        let (from, to) = (home.display().to_string(), twin.display().to_string());
-        fs::write(register, text.replace(&from, &to)).unwrap();
-    }
-}
-
 /// Runs a command and kills it after `delay`; whether it was still running.
 fn kill_after(command: &mut Command, delay: Duration) -> bool {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -401,28 +308,5 @@ impl Moments {
         self.in_time += usize::from(in_time);
         // The machine is faster now than when it was timed.
         self.most = if in_time { self.most.mul_f64(1.01) } else { self.most.mul_f64(0.97) };
-    }
-}
-
-struct Random {
-    seed: u64,
-    state: u64,
-}
-
-impl Random {
-    fn new() -> Random {
-        let clock =
-            || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
-        let seed =
-            std::env::var("REMSYNC_SEED").map_or_else(|_| clock(), |seed| seed.parse().unwrap());
-        Random { seed, state: seed }
-    }
-
-    fn below(&mut self, most: Duration) -> Duration {
-        self.state = self
-            .state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        most.mul_f64((self.state >> 40) as f64 / (1 << 24) as f64)
     }
 }

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 
 use crate::edge::kept::{Kept, Shelves};
 use crate::edge::queue::Queue;
-use crate::edge::runs::RunLog;
+use crate::edge::runs::{RunLog, RunsError};
 use crate::edge::tree::{self, Arrival, PlaceFault, Staging, TreeError};
 use crate::format::digest::{digests_of, hex, sha256_of};
 use crate::format::package::{self, Member, Package, PackageFault, Sink};
@@ -63,6 +63,21 @@ pub fn stage(ground: &Ground, from: impl Read) -> Result<(Package, Staged), Pack
     }
     let members = package.members.clone();
     Ok((package, Staged { staging, members, origin: Origin::Package }))
+}
+
+/// Removes the folders that a run which was killed had emptied and not yet removed: the next run
+/// of its kind finds the file gone and would take the folder for the user's own.
+///
+/// # Errors
+/// The run history cannot be read.
+pub fn finish_removals(ground: &Ground, runs: &RunLog) -> Result<(), RunsError> {
+    let changes = runs.killed()?.map(|run| run.sum()).unwrap_or_default();
+    for change in changes.iter().filter(|change| change.after == Content::Absent) {
+        if ground.root.is_absent(&change.path) {
+            ground.root.remove_empty_above(&change.path);
+        }
+    }
+    Ok(())
 }
 
 struct StagingSink<'a>(&'a Staging);

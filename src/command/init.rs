@@ -7,18 +7,20 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::edge::queue::EntryState;
+use crate::edge::runs;
 use crate::edge::state::State;
 use crate::format::package::{self, PackageFault};
 use crate::model::knowledge::Knowledge;
 use crate::model::limits::TITLE_BYTES_MAX;
 use crate::model::path::is_reserved_part;
 use crate::model::project::{Format, Identity, Project};
+use crate::model::run::Kind;
 use crate::model::{Address, Site};
 use crate::rules::select::default_ignores;
 
 use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell};
 use super::process::{Tally, process_into};
-use super::session::{OpenProject, Session};
+use super::session::{OpenProject, RUNS, Session};
 
 /// Makes the current folder a project.
 ///
@@ -129,7 +131,7 @@ pub fn accept(session: &Session, id: &str, directory: &OsStr) -> Result<Outcome,
         ignores: default_ignores().iter().map(|ignore| ignore.as_bytes().to_vec()).collect(),
     };
     let mut open = match State::is_project(&directory) {
-        // An accept that was killed goes on where it was.
+        // An accept that was killed, or failed, goes on where it was.
         true => go_on(session, &directory, &identity)?,
         false => {
             check_free(session, &directory, &identity)?;
@@ -249,7 +251,7 @@ fn create(
 }
 
 /// Checks the folder of `accept`: empty or new, never `/`, a home, or one in a project. What an
-/// accept that was killed left there counts as nothing. Makes nothing.
+/// accept that was killed or failed left there counts as nothing. Makes nothing.
 fn check_target(session: &Session, directory: &Path) -> Result<PathBuf, Failure> {
     let shown = directory.display().to_string();
     let fault = |why: &str| Failure::new(format!("{shown}: {why}"));
@@ -261,6 +263,9 @@ fn check_target(session: &Session, directory: &Path) -> Result<PathBuf, Failure>
     let mut above = absolute.ancestors().skip(1);
     if let Some(above) = above.find(|folder| State::is_project(folder)) {
         return Err(fault(&format!("it is inside the project {}", above.display())));
+    }
+    if is_accept_begun(&absolute)? {
+        return Ok(absolute);
     }
     match std::fs::symlink_metadata(&absolute) {
         Ok(metadata) if metadata.is_dir() => {}
@@ -274,6 +279,16 @@ fn check_target(session: &Session, directory: &Path) -> Result<PathBuf, Failure>
         }
     }
     Ok(absolute)
+}
+
+/// Whether all that ever changed the files of this project is an accept: one that was killed, or
+/// that could not write them all, may go on.
+fn is_accept_begun(directory: &Path) -> Result<bool, Failure> {
+    if !State::is_project(directory) {
+        return Ok(false);
+    }
+    let runs = runs::read(&State::private_folder(directory).join(RUNS))?;
+    Ok(!runs.is_empty() && runs.iter().all(|run| run.kind == Kind::Accept))
 }
 
 /// Resolves the links of what exists of a path; the rest stays as it is.

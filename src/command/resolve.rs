@@ -26,11 +26,11 @@ use crate::rules::select::Selection;
 use crate::rules::visit::{self, Answered, Hands, Put, Receipt, Source};
 
 use super::grammar::Decision;
-use super::hands::DiskHands;
+use super::hands::{DiskHands, finish_removals};
 use super::keep::{keep_bases, tidy_up};
 use super::merge::{End, merge};
 use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell};
-use super::process::{packages_asked_about, retire_settled};
+use super::process::{packages_asked_about, packages_left_to_person, retire_settled};
 use super::session::{Ground, OpenProject, Session};
 use super::sides::{Arrivals, Desk};
 use super::survey::{look_at_disk, place_of};
@@ -62,7 +62,8 @@ pub fn resolve(
     let _lock = queue.lock()?;
     let mut open = OpenProject::open(&session.project_directory()?)?;
     let runs = open.runs(Kind::Resolve, session.now_ms);
-    let asked = packages_asked_about(&open);
+    let mut asked = packages_asked_about(&open);
+    asked.extend(packages_left_to_person(&queue, &open)?);
     let chosen = select(&open.project, words, from, is_all)?;
     let mut outcome = Outcome::Done;
     for word in &chosen.missed {
@@ -72,6 +73,7 @@ pub fn resolve(
     let given = give(&open.project, &chosen.questions, decision, &mut outcome);
     let before = open.project.knowledge.questions.len();
     if !session.options.dry_run {
+        finish_removals(&open.ground, &runs)?;
         carry_out(session, &queue, &mut open, &runs, &given)?;
         runs.end()?;
         retire_settled(&queue, &mut open, &asked)?;

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use serde_json::{Value, json};
 
 use crate::edge::kept::Shelves;
-use crate::edge::runs;
+use crate::edge::runs::{self, RunLog};
 use crate::edge::tree::{Look, TreeError};
 use crate::format::digest::hex;
 use crate::model::project::Format;
@@ -215,16 +215,18 @@ fn put(
     there: Content,
 ) -> Result<Outcome, Failure> {
     let shown = short(&chosen.digest);
-    if chosen.before.content == there {
-        answer(format_args!("{path}: version {shown} is what is there"));
-        return Ok(Outcome::Done);
+    let runs = open.runs(Kind::Restore, session.now_ms);
+    let is_there = chosen.before.content == there;
+    // One that was killed may have put it there and not noted it.
+    if is_there && !session.options.dry_run && runs.killed()?.is_some() {
+        enter(session, open, path, &runs)?;
     }
-    if session.options.dry_run {
-        answer(format_args!("{path}: version {shown} would be put back"));
+    if is_there || session.options.dry_run {
+        let what = if is_there { "is what is there" } else { "would be put back" };
+        answer(format_args!("{path}: version {shown} {what}"));
         return Ok(Outcome::Done);
     }
     let queue = session.queue()?;
-    let runs = open.runs(Kind::Restore, session.now_ms);
     let mut hands = DiskHands::new(&open.ground, &queue, &runs)?;
     match hands.put_back(path, &chosen.before, there) {
         Put::Done => {}
@@ -233,12 +235,7 @@ fn put(
         Put::Failed(why) => return Err(Failure::new(format!("{path}: {why}"))),
     }
     drop(hands);
-    runs.sync()?;
-    open.ground.root.sync_touched()?;
-    enter_all(session, open, &BTreeSet::from([path.clone()]))?;
-    runs.end()?;
-    open.state.finish(&open.project)?;
-    tidy_up(session, open);
+    enter(session, open, path, &runs)?;
     if session.options.json {
         let version = chosen.before.content.to_string();
         answer_json(&json!({ "path": path.to_string(), "restored": version }));
@@ -247,6 +244,22 @@ fn put(
         tell("remsync: this is an edit: the next broadcast tells the others.");
     }
     Ok(Outcome::Done)
+}
+
+/// Enters what was put back as a version of ours, durably: contents, history, names, beliefs.
+fn enter(
+    session: &Session,
+    open: &mut OpenProject,
+    path: &TreePath,
+    runs: &RunLog,
+) -> Result<(), Failure> {
+    runs.sync()?;
+    open.ground.root.sync_touched()?;
+    enter_all(session, open, &BTreeSet::from([path.clone()]))?;
+    runs.end()?;
+    open.state.finish(&open.project)?;
+    tidy_up(session, open);
+    Ok(())
 }
 
 fn short(digest: &[u8; 32]) -> String {

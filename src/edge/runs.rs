@@ -95,13 +95,25 @@ impl RunLog {
         Ok(())
     }
 
+    /// Returns the last run in the history if it is this one, killed.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn killed(&self) -> Result<Option<Run>, RunsError> {
+        match OpenOptions::new().read(true).append(true).open(&self.path) {
+            Ok(mut file) => Ok(self.last(&mut file)?.filter(|last| self.is_killed(last))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(self.fail("cannot be opened", source)),
+        }
+    }
+
     /// Ends the run, if anything was noted, now or before it was killed.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn end(&self) -> Result<(), RunsError> {
         let mut inner = self.inner.borrow_mut();
-        if inner.file.is_none() && !self.is_unfinished()? {
+        if inner.file.is_none() && self.killed()?.is_none() {
             return Ok(());
         }
         self.ensure_open(&mut inner)?;
@@ -129,15 +141,6 @@ impl RunLog {
                 file.write_all(lines).map_err(|source| self.fail("cannot be appended to", source))
             }
             None => Ok(()),
-        }
-    }
-
-    /// Whether the last run in the history is this one, killed.
-    fn is_unfinished(&self) -> Result<bool, RunsError> {
-        match OpenOptions::new().read(true).append(true).open(&self.path) {
-            Ok(mut file) => Ok(self.last(&mut file)?.is_some_and(|last| self.is_killed(&last))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(self.fail("cannot be opened", source)),
         }
     }
 

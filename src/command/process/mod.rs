@@ -31,7 +31,7 @@ use crate::rules::learn::{Route, route};
 use crate::rules::visit::{Hands, Receipt, Visit, reconsider, visit};
 
 use super::ask::{Asked, ask_person};
-use super::hands::{DiskHands, stage};
+use super::hands::{DiskHands, finish_removals, stage};
 use super::keep::{keep_bases, tidy_up};
 use super::outcome::{Failure, Outcome, counted, tell, tell_failure};
 use super::resolve::{Given, carry_out};
@@ -43,6 +43,9 @@ use intake::{Choice, choose, directories, hold_strangers, is_for, tell_ended};
 use notices::drop_strangers;
 pub use tally::Tally;
 use tally::{plain_entry, visited_entry};
+
+/// How the reason ends for which an entry is held whose files wait for a person.
+const FOR_PERSON: &str = " for a person";
 
 /// Processes what is named, or all that waits.
 ///
@@ -148,6 +151,7 @@ impl Run<'_> {
         if !entries.is_empty() && !is_tree_there(self.session, &open)? {
             return self.leave_all(&entries, tally);
         }
+        finish_removals(&open.ground, &runs)?;
         for entry in &entries {
             if let Err(failure) = self.entry(&mut open, &runs, entry, Trust::BySettings, tally) {
                 tell_failure(&failure);
@@ -299,8 +303,7 @@ impl Run<'_> {
             self.queue.retire(entry)?;
         } else {
             tally.done += 1;
-            let held = counted(questions.len(), "file waits", "files wait");
-            self.queue.hold(entry, &format!("{held} for a person"))?;
+            self.queue.hold(entry, &wait_for_person(questions.len()))?;
         }
         tally.entries.push(visited_entry(entry, receipt, &questions));
         Ok(())
@@ -394,13 +397,34 @@ impl Run<'_> {
     }
 }
 
+/// Returns why an entry is held of which so many files wait.
+fn wait_for_person(count: usize) -> String {
+    format!("{}{FOR_PERSON}", counted(count, "file waits", "files wait"))
+}
+
+/// Returns the packages that were held for a person's word on their files, by what the queue says:
+/// of one that was killed when all was answered no question tells any more.
+pub fn packages_left_to_person(
+    queue: &Queue,
+    open: &OpenProject,
+) -> Result<BTreeSet<[u8; 32]>, Failure> {
+    let mut entries = queue.list()?;
+    entries.retain(|entry| {
+        entry.state == EntryState::Held
+            && entry.reason.ends_with(FOR_PERSON)
+            && is_for(entry, &open.project.identity)
+    });
+    Ok(entries.into_iter().map(|entry| entry.sha256).collect())
+}
+
 /// Returns the packages that open questions are about.
 pub fn packages_asked_about(open: &OpenProject) -> BTreeSet<[u8; 32]> {
     open.project.knowledge.questions.iter().map(|question| question.package).collect()
 }
 
 /// Retires the entries that were `asked` about and that no question needs any more. A run that is
-/// killed before this leaves them held; the next `process` reads them again and retires them.
+/// killed before this leaves them held; the next `process` reads them again and retires them, or the
+/// next `resolve` does.
 pub fn retire_settled(
     queue: &Queue,
     open: &mut OpenProject,

@@ -1,0 +1,146 @@
+//! Programs under strace(1), with something happening to them at a chosen system call.
+//!
+//! The programs themselves have no switch for it: what fails is what the kernel is asked for.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+
+/// The calls that change something on a disk, and the opening of files, which may.
+pub const EFFECTS: [&str; 25] = [
+    "openat",
+    "write",
+    "pwrite64",
+    "writev",
+    "copy_file_range",
+    "sendfile",
+    "ftruncate",
+    "fallocate",
+    "fsync",
+    "fdatasync",
+    "rename",
+    "renameat",
+    "renameat2",
+    "link",
+    "linkat",
+    "symlinkat",
+    "unlink",
+    "unlinkat",
+    "rmdir",
+    "mkdir",
+    "mkdirat",
+    "fchmod",
+    "fchmodat",
+    "fchown",
+    "utimensat",
+];
+
+/// One call of a run: the `number`th of its kind, from 1.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Point {
+    pub call: &'static str,
+    pub number: u32,
+}
+
+/// What happens at a point.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    /// The program is killed, and the call not made.
+    Kill,
+    /// The call fails so, and is not made.
+    Error(&'static str),
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Traced {
+    pub status: ExitStatus,
+    /// Whether the program came to the point.
+    pub is_reached: bool,
+    pub stderr: String,
+}
+
+impl Traced {
+    /// Returns the exit status; -1 for a signal.
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or(-1)
+    }
+}
+
+/// Runs a command undisturbed; returns the points at which it changes something, in order. `log` is
+/// a file to be written.
+pub fn points(command: &Command, stdin: Option<&Path>, log: &Path) -> Vec<Point> {
+    let traced = run(command, stdin, log, &[]);
+    assert!(traced.status.code().is_some_and(|code| code <= 1), "{traced:?}");
+    let text = fs::read_to_string(log).unwrap();
+    let mut numbers: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    let mut points = Vec::new();
+    let mut changing = None;
+    for line in text.lines() {
+        let Some((process, rest)) = line.split_once(' ') else { continue };
+        let rest = rest.trim_start();
+        let Some((name, arguments)) = rest.split_once('(') else { continue };
+        let Some(call) = EFFECTS.iter().find(|call| **call == name) else { continue };
+        let number = numbers.entry((process, name)).or_default();
+        *number += 1;
+        let is_looking = name == "openat" && !arguments.contains("O_CREAT");
+        let is_talk = name.starts_with("write")
+            && (arguments.starts_with("1, ") || arguments.starts_with("2, "));
+        if is_looking || is_talk {
+            continue;
+        }
+        // Numbers are of one thread: the others may only look.
+        assert_eq!(*changing.get_or_insert(process), process, "two threads change something");
+        points.push(Point { call, number: *number });
+    }
+    points
+}
+
+/// Runs a command with a fault at a point.
+pub fn run_to(
+    command: &Command,
+    stdin: Option<&Path>,
+    log: &Path,
+    point: &Point,
+    fault: Fault,
+) -> Traced {
+    let Point { call, number } = point;
+    let what = match fault {
+        Fault::Kill => "signal=SIGKILL".to_owned(),
+        Fault::Error(errno) => format!("error={errno}"),
+    };
+    let inject = format!("--inject={call}:{what}:when={number}");
+    let mut options = vec!["-e".into(), format!("trace={call}"), inject];
+    // No signal comes from a filter's stop.
+    if let Fault::Error(_) = fault {
+        options.push("--seccomp-bpf".into());
+    }
+    let mut traced = run(command, stdin, log, &options);
+    traced.is_reached = match fault {
+        Fault::Kill => traced.status.code().is_none(),
+        Fault::Error(_) => fs::read_to_string(log).unwrap().contains("(INJECTED)"),
+    };
+    traced
+}
+
+/// Runs a command under strace with these options, else with the effects traced.
+fn run(command: &Command, stdin: Option<&Path>, log: &Path, options: &[String]) -> Traced {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o"]).arg(log);
+    match options {
+        [] => strace.args(["--seccomp-bpf", "-e", &format!("trace={}", EFFECTS.join(","))]),
+        options => strace.args(options),
+    };
+    strace.arg("--").arg(command.get_program()).args(command.get_args()).env_clear();
+    for (name, value) in command.get_envs() {
+        strace.env(name, value.unwrap_or_default());
+    }
+    if let Some(directory) = command.get_current_dir() {
+        strace.current_dir(directory);
+    }
+    strace.stdin(stdin.map_or(Stdio::null(), |file| File::open(file).unwrap().into()));
+    let output = strace.output().unwrap_or_else(|error| panic!("strace: {error}"));
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    Traced { status: output.status, is_reached: false, stderr }
+}
