@@ -126,7 +126,8 @@ fn process_that_removes_stopped_anywhere() {
 fn accept_stopped_anywhere() {
     let world = World::in_memory();
     let (a, b) = (world.home("a"), world.home("b"));
-    (0..5).for_each(|n| a.write(format!("d{}/f{n}", n % 2), format!("{n}\n")));
+    // So many that all are synced at once.
+    (0..34).for_each(|n| a.write(format!("d{}/f{n}", n % 2), format!("{n}\n")));
     a.init(&[&b]).done();
     a.run(&["broadcast"]).done();
     b.deliver_all();

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 /// The calls that change something on a disk, and the opening of files, which may.
-pub const EFFECTS: [&str; 25] = [
+pub const EFFECTS: [&str; 26] = [
     "openat",
     "write",
     "pwrite64",
@@ -19,6 +19,7 @@ pub const EFFECTS: [&str; 25] = [
     "fallocate",
     "fsync",
     "fdatasync",
+    "syncfs",
     "rename",
     "renameat",
     "renameat2",
