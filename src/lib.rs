@@ -89,6 +89,7 @@
 //! | [`model::project`] | who takes part, and which format is spoken |
 //! | [`model::run`] | what one command did to the tree |
 //! | [`model::signature`] | a file's content in a few bytes |
+//! | [`model::signer`] | whether a key that we trust vouches for a package |
 //! | [`model::site`] | an address and a folder |
 //! | [`model::verdict`] | what `decide` answers, what people answer |
 //! | [`model::version`] | generations and histories |
@@ -126,6 +127,11 @@
 //! | [`format::journal`] | what was learnt since |
 //! | [`format::runs`] | what each command did |
 //! | [`format::settings`] | `config.toml` |
+//! | [`format::public_key`] | public keys of SSH, their fingerprints |
+//! | [`format::sshsig`] | detached signatures |
+//! | [`format::allowed_signers`] | who may sign for whom |
+//! | [`format::revoked`] | keys that are never trusted |
+//! | [`format::seal_keys`] | to whom packages are sealed |
 //! | [`format::message`] | mail that comes in |
 //! | [`format::report`] | what mail systems say of mail that went out |
 //! | [`format::mail`] | mail that goes out |

@@ -1,5 +1,6 @@
 //! Floor 1, right: how things are written. Bytes to model and back; knows no rules.
 
+pub mod allowed_signers;
 pub mod counted;
 pub mod difference;
 pub mod digest;
@@ -12,8 +13,12 @@ pub mod orders;
 pub mod package;
 pub mod percent;
 pub mod project;
+pub mod public_key;
 pub mod report;
+pub mod revoked;
 pub mod runs;
+pub mod seal_keys;
 pub mod settings;
+pub mod sshsig;
 pub mod statement;
 pub mod volume;

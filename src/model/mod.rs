@@ -8,6 +8,7 @@ pub mod path;
 pub mod project;
 pub mod run;
 pub mod signature;
+pub mod signer;
 pub mod site;
 pub mod verdict;
 pub mod version;
