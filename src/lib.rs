@@ -35,15 +35,17 @@
 //! In: `remsync-deliver` ([`command::deliver`]) streams one mail through [`format::message`] and
 //! puts what is a package into [`edge::queue`], where parts of one wait for the others; word that a
 //! mail of ours did not arrive ([`format::report`], [`edge::sent`]) goes there too, and takes a
-//! sending back. `remsync process` ([`command::process`]) unpacks an entry beside the tree
-//! ([`format::package`] checks every byte of it), finds the project that it is for
+//! sending back. `remsync process` ([`command::process`]) opens what is sealed ([`edge::seal`]), asks
+//! whether a key that we trust vouches for the bytes ([`edge::trust`]), unpacks the entry beside the
+//! tree ([`format::package`] checks every byte of it), finds the project that it is for
 //! ([`rules::learn::route`]), and lets [`rules::visit`] judge row by row with [`rules::decide`]; its
 //! hands are [`edge::tree`]. What can't be settled becomes a question.
 //!
 //! Out: `remsync broadcast` ([`command::broadcast`]) scans the tree ([`edge::tree`]), enters what
-//! changed ([`rules::observe`]), plans a package for each site ([`rules::plan`]), packs and mails
-//! it ([`format::package`], [`format::mail`], [`edge::carrier`]), and only then believes it sent. What
-//! no carrier accepts stays in [`edge::outbox`], and is tried again.
+//! changed ([`rules::observe`]), plans a package for each site ([`rules::plan`]), packs, signs,
+//! perhaps seals and mails it ([`format::package`], [`command::wrap`], [`format::mail`],
+//! [`edge::carrier`]), and only then believes it sent. What no carrier accepts stays in
+//! [`edge::outbox`], and is tried again.
 //!
 //! # The floors
 //!
@@ -66,7 +68,8 @@
 //!   them as [`model::TreePath`], which is checked where it is made; only [`edge::tree`] turns one
 //!   into something on disk, part by part beneath a folder that it holds open, through no link.
 //! - Nothing from outside reaches a shell, or a terminal unescaped.
-//! - Nothing is applied of a package that was not read to its end and found sound.
+//! - Nothing is applied of a package that was not read to its end and found sound, nor, unless a
+//!   person says so, of one that no key that we trust for its originator signed.
 //! - No file is replaced that is not, at that moment, what was decided on; what is displaced goes
 //!   to [`edge::kept`] first.
 //! - Beliefs never run ahead: contents are on disk, then beliefs, then the queue lets go; mail was
@@ -151,6 +154,11 @@
 //! | [`edge::sent`] | the log of mails that went out |
 //! | [`edge::carrier`] | how mail leaves: SMTP, sendmail, maildirs, folders |
 //! | [`edge::outbox`] | packages that no carrier has accepted |
+//! | [`edge::trust`] | whom we trust, and what signatures come to by that |
+//! | [`edge::signing`] | the key that signs |
+//! | [`edge::agent`] | ssh-agent |
+//! | [`edge::seal`] | sealing and opening, with age |
+//! | [`edge::secret`] | passphrases |
 //! | [`edge::places`] | this account: settings, queue, register of projects |
 //! | [`edge::log`] | the filter's log |
 //! | [`edge::window`] | a part of an open file |
@@ -175,12 +183,15 @@
 //! | [`command::undo`] | `undo` |
 //! | [`command::restore`] | `restore` |
 //! | [`command::queue`], [`command::outbox`] | `queue` |
+//! | [`command::key`] | `key` |
 //! | [`command::edit`] | `list`, `create`, `delete` |
 //! | [`command::find_mailer`] | `find-mailer` |
 //! | [`command::demo`] | `demo` |
 //! | [`command::deliver`] | the filter |
 //! | [`command::sides`] | what a question is about: here, there, and before |
 //! | [`command::keep`] | what is kept for later, and for how long |
+//! | [`command::vouch`] | says who vouches for a package, and what the settings say of that |
+//! | [`command::wrap`] | signs and seals what goes out |
 //! | [`command::survey`] | looks at the whole tree |
 //! | [`command::hands`] | does on disk what a visit asks for |
 //! | [`command::ask`] | puts questions at a terminal |

@@ -666,6 +666,13 @@ fn a_full_queue_keeps_strangers_out_and_friends_waiting() {
     fs::create_dir_all(ground.path(".local/state/remsync")).unwrap();
     let register = ground.path(".local/state/remsync/projects");
     fs::write(register, format!("{}\n", project.display())).unwrap();
+    // An address proves nothing: what no key that we trust signed stays a stranger's.
+    fill(0, 10_000);
+    ground.deliver(mail, 0);
+    assert!(ground.waiting().is_empty());
+    fs::create_dir_all(ground.path(".config/remsync")).unwrap();
+    let settings = "[trust]\nunsigned = \"accept\"\n";
+    fs::write(ground.path(".config/remsync/config.toml"), settings).unwrap();
     fill(90_000, 10_000);
     assert_trouble(&ground.deliver_with(&[], mail), "full");
     assert!(ground.waiting().is_empty());

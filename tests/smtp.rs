@@ -66,6 +66,7 @@ fn letter(to: &str) -> Letter {
         files: 1,
         date: "2026-11-22T10:00:00+01:00[+01:00]".parse().unwrap(),
         sha256: [7; 32],
+        sealed: false,
         unattended: false,
         in_reply_to: None,
         volume: None,

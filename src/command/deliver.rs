@@ -27,9 +27,12 @@ use crate::format::digest::hex;
 use crate::format::mail::is_volume;
 use crate::format::message::{self, Envelope, Kind, Part, Parts, Unread, Words};
 use crate::format::report::{About, Limit, Listener, Notice, Report};
+use crate::format::settings::Settings;
 use crate::model::limits::{
     MAIL_ENTRIES_MAX, MAIL_LIMIT_BYTES_MIN, SIGNATURE_BYTES_MAX, SIGNATURES_MAX,
 };
+
+use super::vouch;
 
 /// Handled: queued, already queued, nothing for us, or refused and kept with its reason.
 pub const EXIT_HANDLED: u8 = 0;
@@ -183,7 +186,8 @@ fn deliver(options: &Options) -> Result<u8, DeliverError> {
         // What crashes left is no reason to refuse a mail.
         let _ = queue.sweep();
         let sent = SentLog::open(&places.state_dir);
-        let delivery = Delivery { queue: &queue, log: &log, places: &places, sent };
+        let (log, places, settings) = (&log, &places, &settings);
+        let delivery = Delivery { queue: &queue, log, places, settings, sent };
         match options.passthrough {
             true => delivery.pass_through(),
             false => delivery.take_in(&mut io::stdin().lock()),
@@ -204,6 +208,7 @@ struct Delivery<'q> {
     queue: &'q Queue,
     log: &'q Log,
     places: &'q Places,
+    settings: &'q Settings,
     sent: SentLog,
 }
 
@@ -318,17 +323,13 @@ impl Delivery<'_> {
         envelope: &Envelope,
         signatures: &[Vec<u8>],
     ) -> Result<(), QueueError> {
-        // What is sealed names nobody but the mail's author; neither is proved.
-        let origin = match &spooled.judgement {
-            Judgement::Sound { origin, .. } if !origin.is_empty() => origin,
-            _ => &envelope.from,
-        };
+        let origin = origin_of(&spooled, &envelope.from);
         let words = words_of(&spooled.judgement);
         let arrival = Arrival {
             from: envelope.from.clone(),
             message_id: envelope.message_id.clone(),
             signatures: signatures.to_vec(),
-            known: self.places.knows_remote(origin),
+            known: vouch::is_known(self.places, self.settings, &spooled, origin, signatures),
         };
         let bytes = spooled.size_bytes;
         let delivered = self.queue.deliver(spooled, &arrival)?;
@@ -380,10 +381,10 @@ impl Delivery<'_> {
             }
             Taken::Whole(whole) => {
                 let (bytes, words) = (whole.spooled.size_bytes, words_of(&whole.spooled.judgement));
-                let known = match &whole.spooled.judgement {
-                    Judgement::Sound { origin, .. } => self.places.knows_remote(origin),
-                    _ => false,
-                };
+                let (spooled, signatures) = (&whole.spooled, &whole.arrival.signatures);
+                let origin = origin_of(spooled, &whole.arrival.from);
+                let known =
+                    vouch::is_known(self.places, self.settings, spooled, origin, signatures);
                 let delivered = self.queue.deliver_whole(*whole, known)?;
                 self.log_entry(&delivered, bytes, &format!("joined, {words}"));
                 return Ok(true);
@@ -470,6 +471,15 @@ fn queued(notice: Notice, mail: SentMail) -> QueuedNotice {
         reported_by: notice.reported_by,
         limit_bytes: limit_bytes.filter(|bytes| *bytes >= MAIL_LIMIT_BYTES_MIN),
         received_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// Who wrote a package, as it says. What is sealed names nobody but the mail's author; neither is
+/// proved.
+fn origin_of<'a>(spooled: &'a Spooled, from: &'a str) -> &'a str {
+    match &spooled.judgement {
+        Judgement::Sound { origin, .. } if !origin.is_empty() => origin,
+        _ => from,
     }
 }
 

@@ -46,7 +46,7 @@ impl Demo {
             fs::create_dir_all(top.join(site).join("home"))?;
             let transport = top.join("post").display().to_string();
             let settings = format!(
-                "[mail]\ntransport = {}\n\n[trust]\nunsigned = \"accept\"\n",
+                "[mail]\ntransport = {}\n",
                 serde_json::Value::from(format!("maildir:{transport}"))
             );
             fs::write(top.join(site).join("config.toml"), settings)?;
@@ -61,6 +61,23 @@ impl Demo {
         self.write("ship", "notes/monday.txt", "Calm sea.\n")?;
         self.write("ship", "chart.txt", "a rock at 48.1 N\n")?;
         self.remsync("ship", &init_words("ship"), &[0])?;
+
+        step(
+            "Each makes a key, and trusts those of the others: here they could walk over and ask.",
+        );
+        for (site, _) in SITES {
+            self.remsync(site, &["key", "new"], &[0])?;
+            self.hand_over_key(site)?;
+        }
+        for (site, _) in SITES {
+            for (other, address) in SITES.iter().filter(|(other, _)| *other != site) {
+                let file = format!("../../{other}.pub");
+                // Words to compare are shown once, and six times would be a wall of them.
+                let mut words = vec!["key", "trust", address, &file];
+                words.extend((site != SITES[0].0).then_some("-q"));
+                self.remsync(site, &words, &[0])?;
+            }
+        }
 
         step("It sends everybody what they lack: a mail message each, with a package attached.");
         self.remsync("ship", &["broadcast"], &[0])?;
@@ -138,6 +155,13 @@ impl Demo {
             Some(code) if expected.contains(&code) => Ok(()),
             code => Err(Failure::new(format!("the demo's step ended with {code:?}"))),
         }
+    }
+
+    /// Puts a site's public key where the others find it.
+    fn hand_over_key(&self, site: &str) -> Result<(), Failure> {
+        say(&format!("  {site}$ remsync key show > ../../{site}.pub"));
+        let output = self.command(&self.program, site).args(["key", "show"]).output()?;
+        Ok(fs::write(self.top.join(format!("{site}.pub")), output.stdout)?)
     }
 
     /// Gives every message that waits for a site to the filter, as its mail system would.

@@ -5,6 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 
 use super::outcome::Failure;
 
@@ -41,6 +42,8 @@ pub enum Command {
     Create(Kind, Vec<OsString>),
     /// `delete TYPE VALUE`.
     Delete(Kind, OsString),
+    /// `key new`, `key trust ADDRESS FILE` and the like.
+    Key(KeyVerb),
     /// `find-mailer [ADDRESS]`.
     FindMailer(Option<String>),
     /// `demo`.
@@ -77,6 +80,25 @@ pub enum QueueVerb {
     Retry(String),
 }
 
+/// What `key` does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyVerb {
+    /// Makes the key that signs.
+    New,
+    /// Shows its public half.
+    Show,
+    /// Trusts the key in a file to sign for an address.
+    Trust(String, PathBuf),
+    /// Lists whom we trust.
+    List,
+    /// Takes the trust in an address's keys back.
+    Revoke(String),
+    /// Seals what goes to an address: to the key in a file, or to the one that is trusted.
+    Seal(String, Option<PathBuf>),
+    /// Seals it no more.
+    Unseal(String),
+}
+
 /// A kind of statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -104,6 +126,7 @@ pub const FULL_WORDS: &[&str] = &[
     "undo",
     "restore",
     "queue",
+    "key",
     "find-mailer",
     "demo",
 ];
@@ -131,6 +154,7 @@ pub fn parse(words: &[OsString]) -> Result<Option<Command>, Failure> {
         Some("undo") => parse_undo(rest)?,
         Some("restore") => parse_restore(rest)?,
         Some("queue") => parse_queue(rest)?,
+        Some("key") => parse_key(rest)?,
         Some("find-mailer") => match texts(rest)?.as_slice() {
             [] => Command::FindMailer(None),
             [address] => Command::FindMailer(Some(address.clone())),
@@ -320,6 +344,29 @@ fn parse_queue(rest: &[OsString]) -> Result<Command, Failure> {
     Ok(Command::Queue(verb))
 }
 
+fn parse_key(rest: &[OsString]) -> Result<Command, Failure> {
+    let fault = || {
+        let verbs = "new, show, list, trust ADDRESS FILE, revoke ADDRESS, seal ADDRESS [FILE] or \
+                     unseal ADDRESS";
+        Failure::new(format!("key takes {verbs}"))
+            .hinted("FILE holds a public key; - is standard input")
+    };
+    let address = |word: &OsString| word.to_str().map(str::to_owned).ok_or_else(fault);
+    let (verb, rest) = rest.split_first().ok_or_else(fault)?;
+    let verb = match (verb.to_str(), rest) {
+        (Some("new"), []) => KeyVerb::New,
+        (Some("show"), []) => KeyVerb::Show,
+        (Some("list"), []) => KeyVerb::List,
+        (Some("trust"), [who, file]) => KeyVerb::Trust(address(who)?, PathBuf::from(file)),
+        (Some("revoke"), [who]) => KeyVerb::Revoke(address(who)?),
+        (Some("seal"), [who]) => KeyVerb::Seal(address(who)?, None),
+        (Some("seal"), [who, file]) => KeyVerb::Seal(address(who)?, Some(file.into())),
+        (Some("unseal"), [who]) => KeyVerb::Unseal(address(who)?),
+        _ => return Err(fault()),
+    };
+    Ok(Command::Key(verb))
+}
+
 fn no_more(command: Command, rest: &[OsString]) -> Result<Command, Failure> {
     match rest.first() {
         None => Ok(command),
@@ -408,6 +455,15 @@ mod tests {
             ("queue", Some(Command::Queue(QueueVerb::List))),
             ("queue drop 1", Some(Command::Queue(QueueVerb::Drop("1".into())))),
             ("queue drop", None),
+            ("key new", Some(Command::Key(KeyVerb::New))),
+            ("key trust a@x -", Some(Command::Key(KeyVerb::Trust("a@x".into(), "-".into())))),
+            ("key revoke a@x", Some(Command::Key(KeyVerb::Revoke("a@x".into())))),
+            ("key seal a@x", Some(Command::Key(KeyVerb::Seal("a@x".into(), None)))),
+            ("key seal a@x f", Some(Command::Key(KeyVerb::Seal("a@x".into(), Some("f".into()))))),
+            ("key unseal a@x", Some(Command::Key(KeyVerb::Unseal("a@x".into())))),
+            ("key", None),
+            ("key new x", None),
+            ("key trust a@x", None),
             ("accept 1", None),
             ("find-mailer", Some(Command::FindMailer(None))),
             ("find-mailer a@x", Some(Command::FindMailer(Some("a@x".into())))),

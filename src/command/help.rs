@@ -19,6 +19,7 @@ usage: remsync [OPTIONS] [COMMAND …]
   log [FILE], undo [RUN], restore FILE [VERSION]      what was done here, and back
   queue [list] [--out], queue show|drop|retry ID      what came; what waits to go
   accept ID DIR          make the tree that a first package proposes
+  key new|show|list, key trust|seal ADDRESS FILE, key revoke|unseal ADDRESS
   list [TYPE]            here, remote, scan, ignore, files
   create TYPE VALUE, delete TYPE VALUE                remote, scan, ignore
   find-mailer            whether mail leaves here, and comes in
@@ -53,6 +54,13 @@ Commands (the manual's keywords may be shortened to their first letter: b, p, l 
   queue show ID            all about one
   queue drop ID            take one out for good; what it was to carry is due again
   queue retry ID           make a held or refused one new again; in the outbox, due now
+  key new                  make the key that signs what this account sends
+  key show                 its public half, for the others
+  key trust ADDRESS FILE   trust the public key in FILE (- is standard input) to sign for ADDRESS
+  key list                 whom we trust
+  key revoke ADDRESS       never trust the keys of ADDRESS again
+  key seal ADDRESS [FILE]  seal what goes to ADDRESS with age, to its trusted key or that in FILE
+  key unseal ADDRESS       send it openly again
   list [TYPE]              the statements: here, remote, scan, ignore, files
   create TYPE VALUE        a new remote (ADDRESS DIR), scan (shell wildcards) or ignore
                            (Perl expression on the whole path; a leading ! inverts)
@@ -82,6 +90,8 @@ Options, before or after the command:
       --here ADDRESS       init: this site's address
       --remote 'ADDR DIR'  init: another site, any number of times
       --format FORMAT      init: 2.0 (the default) or 1.3
+      --passphrase         key new: with a passphrase
+      --words              key show: its fingerprint, and words to compare
   -q, --quiet              no tally, and no reason twice
   -v, --verbose            say more
       --color WHEN         always, never or auto
@@ -91,6 +101,7 @@ Options, before or after the command:
 
 Exit status: 0 done; 1 done, and something waits for a person; 2 something failed.
 Environment: REMSYNC_CONFIG, REMSYNC_QUEUE, REMSYNC_TRANSPORT, REMSYNC_SMTP_PASSWORD override the
-settings file; REMSYNC_MERGE, VISUAL and EDITOR name programs for merge.
+settings file; REMSYNC_PASSPHRASE opens the key that signs; REMSYNC_MERGE, VISUAL and EDITOR name
+programs for merge.
 See remsync(1), remsync-deliver(1), remsync(5), remsync-package(5).
 ";

@@ -10,6 +10,7 @@ use crate::edge::queue::EntryState;
 use crate::edge::runs;
 use crate::edge::state::State;
 use crate::format::package::{self, PackageFault};
+use crate::format::settings::Unsigned;
 use crate::model::knowledge::Knowledge;
 use crate::model::limits::TITLE_BYTES_MAX;
 use crate::model::path::is_reserved_part;
@@ -19,8 +20,9 @@ use crate::model::{Address, Site};
 use crate::rules::select::default_ignores;
 
 use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell};
-use super::process::{Tally, process_into};
+use super::process::{Tally, opened, process_into};
 use super::session::{OpenProject, RUNS, Session};
+use super::vouch;
 
 /// Makes the current folder a project.
 ///
@@ -91,7 +93,10 @@ pub fn accept(session: &Session, id: &str, directory: &OsStr) -> Result<Outcome,
     if !matches!(entry.state, EntryState::New | EntryState::Held) {
         return Err(Failure::new(format!("{}: it is {} already", entry.id, entry.state.word())));
     }
-    let package = match package::check(queue.open_entry(&entry)?) {
+    let entry = opened(session, &queue, entry)?;
+    let file = queue.open_entry(&entry)?;
+    let bytes = file.try_clone()?;
+    let package = match package::check(file) {
         Ok(package) => package,
         Err(PackageFault::Io(error)) => return Err(Failure::new(error)),
         Err(fault) => {
@@ -105,9 +110,12 @@ pub fn accept(session: &Session, id: &str, directory: &OsStr) -> Result<Outcome,
         .remotes
         .get(orders.visit)
         .ok_or_else(|| Failure::new(format!("{}: it is for nobody", entry.id)))?;
+    let trust = session.trust()?;
+    let origin = theirs.here.address.as_str();
+    let standing = vouch::standing(session, &trust, &queue, &entry, &bytes, origin)?;
     let bytes: u64 = package.members.iter().map(|member| member.size_bytes).sum();
     tell(format_args!(
-        "Package {}: \"{}\" from {} for {}: {}, {bytes} bytes; no signature was checked.",
+        "Package {}: \"{}\" from {} for {}: {}, {bytes} bytes; {standing}.",
         entry.id,
         theirs.title,
         theirs.here.address,
@@ -144,6 +152,13 @@ pub fn accept(session: &Session, id: &str, directory: &OsStr) -> Result<Outcome,
     let mut tally = Tally::default();
     process_into(session, &queue, &mut open, &entry, &mut tally)?;
     tally.tell(session);
+    if !standing.is_good() && session.unsigned() != Unsigned::Accept {
+        tell(format_args!("remsync: what {origin} sends from now on waits for its signature."));
+        let hint = vouch::hint(&standing, theirs.format, origin);
+        if !hint.is_empty() {
+            tell(format_args!("  hint: {hint}."));
+        }
+    }
     for other in theirs.remotes.iter().filter(|site| site.address != visited.address) {
         tell(format_args!(
             "{} takes part too; \"remsync create remote {} -\" adds it here.",

@@ -12,6 +12,7 @@ pub mod hands;
 pub mod help;
 pub mod init;
 pub mod keep;
+pub mod key;
 pub mod log;
 pub mod merge;
 pub mod options;
@@ -28,7 +29,9 @@ pub mod sides;
 pub mod status;
 pub mod survey;
 pub mod undo;
+pub mod vouch;
 pub mod words;
+pub mod wrap;
 
 use std::ffi::OsString;
 
@@ -86,6 +89,7 @@ pub fn run_command(session: &Session, command: &Command) -> Result<Outcome, Fail
         Command::List(kind) => edit::list(session, *kind),
         Command::Create(kind, words) => edit::create(session, *kind, words),
         Command::Delete(kind, value) => edit::delete(session, *kind, value),
+        Command::Key(verb) => key::run(session, verb),
         Command::FindMailer(address) => find_mailer::run(session, address.as_deref()),
         Command::Demo => demo::run(),
         Command::Help => {

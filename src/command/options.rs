@@ -42,6 +42,10 @@ pub struct Options {
     pub to: Option<PathBuf>,
     /// `queue --out`: the outbox.
     pub out: bool,
+    /// `key new --passphrase`: the new key gets one.
+    pub passphrase: bool,
+    /// `key show --words`: fingerprint and words instead of the key.
+    pub in_words: bool,
     /// `find-mailer --self-test`: send a mail to oneself.
     pub self_test: bool,
     /// `find-mailer --wait SECONDS`.
@@ -104,6 +108,8 @@ impl Options {
                 Long("remote") => options.remotes.push(parser.value().map_err(usage)?),
                 Long("format") => options.format = Some(text(&mut parser, "--format")?),
                 Long("to") => options.to = Some(parser.value().map_err(usage)?.into()),
+                Long("passphrase") => options.passphrase = true,
+                Long("words") => options.in_words = true,
                 Long("self-test") => options.self_test = true,
                 Long("wait") => {
                     let seconds = text(&mut parser, "--wait")?;

@@ -4,14 +4,18 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::edge::agent;
 use crate::edge::carrier::{self, Access, Carrier, PasswordSources, Transport, parse_transport};
 use crate::edge::kept::DAY_MS;
 use crate::edge::places::Places;
 use crate::edge::queue::Queue;
 use crate::edge::runs::RunLog;
+use crate::edge::secret::{self, Secret, SecretError};
+use crate::edge::signing::Signer;
 use crate::edge::state::State;
 use crate::edge::tree::Root;
-use crate::format::settings::{self, Settings};
+use crate::edge::trust::Trust;
+use crate::format::settings::{self, Settings, Unsigned};
 use crate::model::project::{Format, Identity, Project};
 use crate::model::run::Kind;
 use crate::model::verdict::Deletions;
@@ -19,7 +23,11 @@ use crate::rules::plan::RESEND_AFTER_MS;
 use crate::rules::select::Selection;
 
 use super::options::Options;
-use super::outcome::Failure;
+use super::outcome::{Failure, escaped_lines};
+
+/// What to do about a key that cannot be used.
+pub const KEY_HINT: &str = "sign_key in the settings names the key; \
+     REMSYNC_PASSPHRASE, passphrase_file or passphrase_command its passphrase; see remsync(5)";
 
 /// Days for which versions are kept, unless the settings say otherwise.
 const KEEP_DAYS: u64 = 90;
@@ -198,6 +206,53 @@ impl Session {
     pub fn carrier(&self) -> Result<Box<dyn Carrier>, Failure> {
         let transport = self.transport()?;
         Ok(carrier::open(&transport, self.access(&transport)?))
+    }
+
+    /// Returns what is done with a package that nobody whom we trust signed.
+    pub fn unsigned(&self) -> Unsigned {
+        self.settings.unsigned.unwrap_or(Unsigned::Hold)
+    }
+
+    /// Reads whom we trust.
+    ///
+    /// # Errors
+    /// It cannot be read, or others may change it.
+    pub fn trust(&self) -> Result<Trust, Failure> {
+        let signers = self.places.allowed_signers(&self.settings);
+        Ok(Trust::load(&signers, &self.places.revoked_keys(&self.settings))?)
+    }
+
+    /// Opens the key that signs; `None` where none is set and none was made.
+    ///
+    /// # Errors
+    /// There is one, and it cannot be used.
+    pub fn signer(&self) -> Result<Option<Signer>, Failure> {
+        let path = self.places.sign_key(&self.settings);
+        if self.settings.sign_key.is_none() && !path.exists() {
+            return Ok(None);
+        }
+        let agent = agent::socket();
+        let signer = Signer::open(&path, agent.as_deref(), &mut |path| self.passphrase(path));
+        signer.map(Some).map_err(|error| Failure::new(error).hinted(KEY_HINT))
+    }
+
+    /// Returns the passphrase of our keys: `REMSYNC_PASSPHRASE`, what the settings name, or what a
+    /// person types; `None` where nobody can be asked.
+    ///
+    /// # Errors
+    /// What the settings name cannot be read.
+    pub fn passphrase(&self, key: &Path) -> Result<Option<Secret>, SecretError> {
+        if let Some(secret) = secret::from_variable("REMSYNC_PASSPHRASE") {
+            return Ok(Some(secret));
+        }
+        if let Some(command) = &self.settings.passphrase_command {
+            return secret::from_command(command).map(Some);
+        }
+        if let Some(file) = &self.settings.passphrase_file {
+            return secret::from_file(file).map(Some);
+        }
+        let question = format!("Passphrase of {}: ", escaped_lines(&key.to_string_lossy()));
+        self.may_ask().then(|| secret::from_terminal(&question)).transpose()
     }
 
     /// Returns what deletions that are sure do.

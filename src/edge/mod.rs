@@ -1,6 +1,7 @@
 //! Floor 2: what touches the world. Knows the model and the formats; never asks whether, only does
 //! it or says why it could not.
 
+pub mod agent;
 pub mod carrier;
 pub mod kept;
 pub mod lock;
@@ -10,7 +11,11 @@ pub mod places;
 pub mod program;
 pub mod queue;
 pub mod runs;
+pub mod seal;
+pub mod secret;
 pub mod sent;
+pub mod signing;
 pub mod state;
 pub mod tree;
+pub mod trust;
 pub mod window;

@@ -122,11 +122,17 @@ impl Places {
             &mut settings.queue_dir,
             &mut settings.ssh_config,
             &mut settings.allowed_signers,
+            &mut settings.revoked_keys,
             &mut settings.sign_key,
             &mut settings.password_file,
             &mut settings.ca_file,
+            &mut settings.passphrase_file,
+            &mut settings.seal_keys,
         ] {
             *path = path.take().map(|path| self.expanded(path));
+        }
+        for path in &mut settings.open_keys {
+            *path = self.expanded(std::mem::take(path));
         }
         Ok(settings)
     }
@@ -143,6 +149,31 @@ impl Places {
             .or_else(|| self.queue_override.clone())
             .or_else(|| settings.queue_dir.clone())
             .unwrap_or_else(|| self.state_dir.join("queue"))
+    }
+
+    /// Returns the file of those who may sign: the setting, else beside the settings file.
+    pub fn allowed_signers(&self, settings: &Settings) -> PathBuf {
+        self.set_or_beside(&settings.allowed_signers, "allowed_signers")
+    }
+
+    /// Returns the file of revoked keys: the setting, else beside the settings file.
+    pub fn revoked_keys(&self, settings: &Settings) -> PathBuf {
+        self.set_or_beside(&settings.revoked_keys, "revoked_keys")
+    }
+
+    /// Returns the file of those to whom packages are sealed: the setting, else beside the settings
+    /// file.
+    pub fn seal_keys(&self, settings: &Settings) -> PathBuf {
+        self.set_or_beside(&settings.seal_keys, "seal_keys")
+    }
+
+    /// Returns the key that signs: the setting, else beside the settings file; it need not exist.
+    pub fn sign_key(&self, settings: &Settings) -> PathBuf {
+        self.set_or_beside(&settings.sign_key, "id_ed25519")
+    }
+
+    fn set_or_beside(&self, set: &Option<PathBuf>, name: &str) -> PathBuf {
+        set.clone().unwrap_or_else(|| self.config_file.with_file_name(name))
     }
 
     /// Returns where the filter logs: beside the queue where that is ours, else within it.

@@ -23,6 +23,7 @@ mod notices;
 mod parts;
 mod record;
 mod room;
+mod signatures;
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
@@ -31,8 +32,6 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-
-use sha2::{Digest, Sha256};
 
 use self::disk::{
     Temporary, at, exists, make_dir, mtime_ms, names, now_ms, open_checked, open_private,
@@ -49,7 +48,7 @@ use self::room::Tally;
 use super::lock::{Lock, LockError};
 use crate::format::digest::hex;
 use crate::format::statement;
-use crate::model::limits::{QUEUE_BYTES_MAX, QUEUE_ENTRIES_MAX, SIGNATURES_MAX};
+use crate::model::limits::{QUEUE_BYTES_MAX, QUEUE_ENTRIES_MAX};
 
 /// Where an entry stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -521,10 +520,6 @@ impl Queue {
         self.dir.join("meta").join(hex(sha256))
     }
 
-    fn signature_dir(&self, sha256: &[u8; 32]) -> PathBuf {
-        self.dir.join("sigs").join(hex(sha256))
-    }
-
     /// Makes a new, empty file in `tmp/`.
     fn temporary(&self) -> Result<(File, Temporary), QueueError> {
         let random = RandomState::new().hash_one(std::process::id());
@@ -648,34 +643,6 @@ impl Queue {
             signatures,
             sealed: record.sealed,
         }))
-    }
-
-    fn signatures(&self, sha256: &[u8; 32]) -> Result<Vec<PathBuf>, QueueError> {
-        let dir = self.signature_dir(sha256);
-        let mut paths: Vec<PathBuf> = match fs::read_dir(&dir) {
-            Ok(names) => names.filter_map(|name| Some(name.ok()?.path())).collect(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(at(&dir)(error)),
-        };
-        paths.sort();
-        Ok(paths)
-    }
-
-    /// Adds the signatures that are not there yet, as long as there is room.
-    fn add_signatures(&self, sha256: &[u8; 32], signatures: &[Vec<u8>]) -> Result<(), QueueError> {
-        let dir = self.signature_dir(sha256);
-        for signature in signatures {
-            make_dir(&dir)?;
-            let digest: [u8; 32] = Sha256::digest(signature).into();
-            let path = dir.join(format!("{}.sig", short_id(&digest)));
-            if exists(&path) || self.signatures(sha256)?.len() >= SIGNATURES_MAX {
-                continue;
-            }
-            let temporary = self.temporary_with(signature)?;
-            fs::rename(&temporary.0, &path).map_err(at(&path))?;
-            sync_dir(&dir)?;
-        }
-        Ok(())
     }
 
     /// Removes what crashes left in `tmp/`.

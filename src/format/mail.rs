@@ -51,6 +51,8 @@ pub struct Letter {
     pub message_id: String,
     /// SHA-256 of the package.
     pub sha256: [u8; 32],
+    /// Whether package and signature are sealed: then the mail tells nothing of what is in them.
+    pub sealed: bool,
     /// Whether no person asked for it: then automatic answers are asked not to come.
     pub unattended: bool,
     /// Message-ID of the mail that this one answers, with or without angle brackets; one that no
@@ -97,14 +99,15 @@ pub fn is_volume(message_id: &str) -> bool {
     matches!(words.as_slice(), ["remsync", _, _, place, _] if place.contains("of"))
 }
 
-/// Returns how many bytes of a package from `here` fit a volume in a mail of at most `limit_bytes`;
-/// `None` where there is hardly room for the mail's own words.
+/// Returns how many bytes of a package from `here` fit a volume in a mail of at most `limit_bytes`,
+/// with a signature as long as this one; `None` where there is hardly room for the mail's own words.
 ///
 /// # Errors
 /// `InvalidInput` as for [`write()`].
 pub fn volume_room(
     letter: &Letter,
     here: &Address,
+    signature: Option<&[u8]>,
     limit_bytes: u64,
 ) -> io::Result<Option<NonZeroU64>> {
     // The widest numbers that there may be.
@@ -120,14 +123,18 @@ pub fn volume_room(
     let head = volume::header(&widest).len() as u64;
     let message_id = volume_message_id(&letter.message_id, &widest.place);
     let letter = Letter { message_id, volume: Some(widest), ..letter.clone() };
-    let frame = size_bytes(&letter, 0, None)?;
+    let frame = size_bytes(&letter, 0, signature)?;
     let lines = limit_bytes.saturating_sub(frame) / (LINE_BYTES as u64 / 3 * 4 + 2);
     Ok(NonZeroU64::new((lines * LINE_BYTES as u64).saturating_sub(head)))
 }
 
-/// Returns the subject: `[remsync] TITLE: 3 files`, and which volume it is.
+/// Returns the subject: `[remsync] TITLE: 3 files`, and which volume it is; of what is sealed it says
+/// nothing else.
 pub fn subject(letter: &Letter) -> String {
-    let what = format!("[remsync] {}: {}", letter.title, count(letter.files));
+    let what = match letter.sealed {
+        true => "[remsync] a sealed package".to_owned(),
+        false => format!("[remsync] {}: {}", letter.title, count(letter.files)),
+    };
     match &letter.volume {
         Some(Volume { place: Place { number, count, .. }, .. }) => {
             format!("{what} (volume {number} of {count})")
@@ -155,7 +162,7 @@ pub fn pieces<'a>(
     let mut left = VecDeque::from([Piece::Text(head), Piece::Base64(Box::new(package))]);
     if let Some(signature) = signature {
         let mut head = Vec::new();
-        let name = format!("{PACKAGE_NAME}.sig");
+        let name = format!("{PACKAGE_NAME}.sig{}", if letter.sealed { ".age" } else { "" });
         let what = "signature of the package";
         push_part_header(&boundary, "application/octet-stream", &name, what, &mut head);
         left.extend([Piece::Text(head), Piece::Base64(Box::new(signature))]);
@@ -249,10 +256,12 @@ fn push_headers(letter: &Letter, boundary: &str, out: &mut Vec<u8>) -> io::Resul
         push_exact("X-Auto-Response-Suppress", "All", out)?;
     }
     push_exact("X-Remsync-Version", env!("CARGO_PKG_VERSION"), out)?;
-    push_text("X-Remsync-Title", &letter.title, out);
-    push_exact("X-Remsync-Visit", &letter.visit.to_string(), out)?;
-    if letter.serial > 0 {
-        push_exact("X-Remsync-Serial", &letter.serial.to_string(), out)?;
+    if !letter.sealed {
+        push_text("X-Remsync-Title", &letter.title, out);
+        push_exact("X-Remsync-Visit", &letter.visit.to_string(), out)?;
+        if letter.serial > 0 {
+            push_exact("X-Remsync-Serial", &letter.serial.to_string(), out)?;
+        }
     }
     push_exact("X-Remsync-Sha256", &hex(&letter.sha256), out)?;
     if let Some(Volume { place: Place { number, count, .. }, .. }) = &letter.volume {
@@ -444,14 +453,27 @@ fn push_quoted_printable(line: &str, out: &mut Vec<u8>) {
 
 /// The head of the part that is the package, or a volume of it.
 fn push_cargo_header(letter: &Letter, boundary: &str, out: &mut Vec<u8>) {
-    let (media_type, name, what) = match &letter.volume {
-        None => ("application/gzip", PACKAGE_NAME.to_owned(), "remsync package".to_owned()),
+    let name = cargo_name(letter);
+    let (media_type, what) = match &letter.volume {
+        None if letter.sealed => ("application/octet-stream", "sealed remsync package".to_owned()),
+        None => ("application/gzip", "remsync package".to_owned()),
         Some(Volume { place, .. }) => {
             let what = format!("volume {} of {} of a remsync package", place.number, place.count);
-            ("application/octet-stream", place.file_name(PACKAGE_NAME), what)
+            ("application/octet-stream", what)
         }
     };
     push_part_header(boundary, media_type, &name, &what, out);
+}
+
+/// The name of what a mail carries, for people.
+fn cargo_name(letter: &Letter) -> String {
+    let whole = whole_name(letter);
+    letter.volume.as_ref().map_or(whole.clone(), |volume| volume.place.file_name(&whole))
+}
+
+/// The name of the whole package, as it leaves.
+fn whole_name(letter: &Letter) -> String {
+    format!("{PACKAGE_NAME}{}", if letter.sealed { ".age" } else { "" })
 }
 
 fn push_part_header(boundary: &str, media_type: &str, name: &str, what: &str, out: &mut Vec<u8>) {
@@ -533,6 +555,7 @@ mod tests {
             files: 3,
             date: "2026-11-22T10:00:00+01:00[+01:00]".parse().unwrap(),
             sha256,
+            sealed: false,
             unattended: false,
             in_reply_to: None,
             volume: None,
@@ -614,7 +637,7 @@ mod tests {
         let package = vec![7; 300_000];
         let whole = letter("notes", &package);
         for limit in [10_000, 65_536, 65_537, 200_000] {
-            let room = volume_room(&whole, &whole.from, limit).unwrap().unwrap();
+            let room = volume_room(&whole, &whole.from, None, limit).unwrap().unwrap();
             let places = volume::plan(0, package.len() as u64, room, 0).unwrap();
             let mut joined = Vec::new();
             for place in &places {
@@ -655,7 +678,7 @@ mod tests {
             assert!(is_volume(&volume_message_id(&whole.message_id, &places[0])));
             assert!(!is_volume(&whole.message_id));
         }
-        assert_eq!(volume_room(&whole, &whole.from, 1_000).unwrap(), None);
+        assert_eq!(volume_room(&whole, &whole.from, None, 1_000).unwrap(), None);
     }
 
     #[test]

@@ -61,13 +61,22 @@ pub struct Settings {
     pub ask_above_bytes: Option<u64>,
     /// `[ssh] config`: passed to ssh as `-F`.
     pub ssh_config: Option<PathBuf>,
-    /// `[trust] unsigned`; not set is [`Unsigned::Accept`] as long as nothing can be verified, for
-    /// all would be held.
+    /// `[trust] unsigned`; not set is [`Unsigned::Hold`].
     pub unsigned: Option<Unsigned>,
-    /// `[trust] allowed_signers`.
+    /// `[trust] allowed_signers`: who may sign for whom.
     pub allowed_signers: Option<PathBuf>,
-    /// `[trust] sign_key`.
+    /// `[trust] revoked_keys`: keys that are never trusted.
+    pub revoked_keys: Option<PathBuf>,
+    /// `[trust] sign_key`: the key that signs; a public one is asked of the agent.
     pub sign_key: Option<PathBuf>,
+    /// `[trust] passphrase_file`: its first line opens our keys.
+    pub passphrase_file: Option<PathBuf>,
+    /// `[trust] passphrase_command`: the same, printed by a program.
+    pub passphrase_command: Option<Vec<String>>,
+    /// `[trust] seal_keys`: to whom packages are sealed.
+    pub seal_keys: Option<PathBuf>,
+    /// `[trust] open_keys`: keys that open what is sealed to us, beside the one that signs.
+    pub open_keys: Vec<PathBuf>,
     /// `[policy] deletions`; not set is [`Deletions::Ask`].
     pub deletions: Option<Deletions>,
     /// `[keep] days`: for how long displaced versions and the run history are kept.
@@ -152,7 +161,12 @@ pub fn parse(text: &str, file: &str) -> Result<Settings, SettingsFault> {
         ssh_config: ssh.config,
         unsigned: trust.unsigned,
         allowed_signers: trust.allowed_signers,
+        revoked_keys: trust.revoked_keys,
         sign_key: trust.sign_key,
+        passphrase_file: trust.passphrase_file,
+        passphrase_command: trust.passphrase_command,
+        seal_keys: trust.seal_keys,
+        open_keys: trust.open_keys,
         deletions: policy.deletions,
         keep_days: keep.days,
         keep_max_bytes: keep.max_bytes,
@@ -204,7 +218,12 @@ struct RawSsh {
 struct RawTrust {
     unsigned: Option<Unsigned>,
     allowed_signers: Option<PathBuf>,
+    revoked_keys: Option<PathBuf>,
     sign_key: Option<PathBuf>,
+    passphrase_file: Option<PathBuf>,
+    passphrase_command: Option<Vec<String>>,
+    seal_keys: Option<PathBuf>,
+    open_keys: Vec<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -318,7 +337,12 @@ config = "/s"
 [trust]
 unsigned = "ask"
 allowed_signers = "/a"
+revoked_keys = "/r"
 sign_key = "/k"
+passphrase_file = "/p"
+passphrase_command = ["pass", "show"]
+seal_keys = "/e"
+open_keys = ["/o"]
 [policy]
 deletions = "apply"
 [keep]
@@ -341,7 +365,12 @@ base_max_bytes = 0
             ssh_config: Some("/s".into()),
             unsigned: Some(Unsigned::Ask),
             allowed_signers: Some("/a".into()),
+            revoked_keys: Some("/r".into()),
             sign_key: Some("/k".into()),
+            passphrase_file: Some("/p".into()),
+            passphrase_command: Some(vec!["pass".into(), "show".into()]),
+            seal_keys: Some("/e".into()),
+            open_keys: vec!["/o".into()],
             deletions: Some(Deletions::Apply),
             keep_days: Some(30),
             keep_max_bytes: Some(5),

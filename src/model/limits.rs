@@ -73,6 +73,10 @@ pub const MAIL_LIMIT_BYTES_MIN: u64 = 64 << 10;
 pub const SIGNATURES_MAX: usize = 8;
 /// Bytes of one signature attachment: an RSA-16384 SSHSIG is under 8 KiB.
 pub const SIGNATURE_BYTES_MAX: u64 = 64 << 10;
+/// Bytes of `allowed_signers`, of the revoked keys and of the keys to seal to: a person's files.
+pub const TRUST_FILE_BYTES_MAX: u64 = 16 << 20;
+/// Bytes before what is sealed: the key, sealed to each who may open it.
+pub const SEAL_HEADER_BYTES_MAX: u64 = 64 << 10;
 /// Bytes of packages waiting in the queue.
 pub const QUEUE_BYTES_MAX: u64 = 16 << 30;
 /// Entries waiting in the queue.

@@ -86,6 +86,16 @@ impl World {
         Home { top, tree, address: format!("{name}@{name}.example"), post }
     }
 
+    /// Makes a home that trusts by signatures alone, with a key of its own: settings as they are
+    /// where nobody changed them.
+    pub fn home_with_key(&self, name: &str) -> Home {
+        let home = self.home(name);
+        let transport = format!("[mail]\ntransport = \"maildir:{}\"\n", home.post.display());
+        fs::write(home.top.join("config.toml"), transport).unwrap();
+        home.run(&["key", "new"]).done();
+        home
+    }
+
     /// Two homes whose trees are one project, the first package accepted and acknowledged.
     pub fn pair(&self) -> (Home, Home) {
         let (a, b) = (self.home("a"), self.home("b"));
@@ -106,6 +116,19 @@ impl Home {
             words.extend(["--remote", &remote.address]);
         }
         self.run(&words)
+    }
+
+    /// Adds lines to the settings.
+    pub fn set(&self, lines: &str) {
+        let file = self.top.join("config.toml");
+        let text = fs::read_to_string(&file).unwrap() + lines;
+        fs::write(file, text).unwrap();
+    }
+
+    /// Trusts another home's key.
+    pub fn trust(&self, other: &Home) {
+        let key = other.top.join("id_ed25519.pub");
+        self.run(&["key", "trust", &other.address, key.to_str().unwrap()]).done();
     }
 
     /// A command with this home's environment and nothing else.

@@ -31,6 +31,7 @@ use super::super::init::parse_address;
 use super::super::outcome::{Failure, counted, tell};
 use super::super::session::{OpenProject, Session};
 use super::super::words::size_words;
+use super::super::wrap::Wrapper;
 use super::pack::{Packed, pack, told};
 use super::report::{Fate, Report};
 use super::{Errand, View};
@@ -57,8 +58,11 @@ pub fn run_all(
     if errands.is_empty() {
         return Ok(Vec::new());
     }
-    let mut carrier = match carrier(view.session) {
-        Ok(carrier) => carrier,
+    let format = open.project.identity.format;
+    let opened = Wrapper::open(view.session, format)
+        .and_then(|wrapper| Ok((wrapper, carrier(view.session)?)));
+    let (wrapper, mut carrier) = match opened {
+        Ok(opened) => opened,
         Err(failure) => {
             let failed = |errand: &Errand| {
                 let mut report = Report::planned(&open.project, &errand.plan);
@@ -76,6 +80,7 @@ pub fn run_all(
         let mut walk = Walk {
             view,
             open,
+            wrapper: &wrapper,
             carrier: carrier.as_mut(),
             copy: &copy,
             remote: errand.remote,
@@ -125,6 +130,7 @@ fn note_to_go_on(to: &Address, before: Option<&Note>, as_files: bool) -> Note {
 struct Walk<'a, 'v> {
     view: &'a View<'v>,
     open: &'a mut OpenProject,
+    wrapper: &'a Wrapper,
     carrier: &'a mut dyn Carrier,
     copy: &'a [usize],
     remote: usize,
@@ -265,18 +271,30 @@ impl Walk<'_, '_> {
         mut report: Report,
     ) -> Result<Step, Failure> {
         let is_mail = self.view.session.options.to.is_none();
+        // What cannot be signed or sealed was never tried.
+        let sealed = self.open.state.private("sealed.age");
+        let wrapped = self.wrapper.wrap(path, &self.note.to, &sealed)?;
+        report.signed = wrapped.signature.is_some();
         self.use_up(serial)?;
         let path = match is_mail {
             true => self.note_attempt(draft)?,
             false => path.to_owned(),
         };
+        // A mail that comes back is known by the digest of what it carries.
+        let sha256 = wrapped.sealed.unwrap_or(letter.sha256);
+        let letter = &Letter { sha256, ..letter.clone() };
+        let carried = if wrapped.sealed.is_some() { &sealed } else { &path };
+        let signature = wrapped.signature.as_deref();
         let answer = match is_mail {
-            true => self.hand_to_carrier(letter, told, &path, &mut report)?,
+            true => self.hand_to_carrier(letter, told, carried, signature, &mut report)?,
             false => self
                 .carrier
-                .send(letter, &path, None)
+                .send(letter, carried, signature)
                 .map_err(|failure| Refusal { failure, mail_bytes: 0 }),
         };
+        if wrapped.sealed.is_some() {
+            let _ = std::fs::remove_file(&sealed);
+        }
         if !is_mail {
             let _ = draft.map(std::fs::remove_file);
         }
@@ -647,10 +665,12 @@ impl Walk<'_, '_> {
         };
         let letter = self.letter(told, &unsent)?;
         unsent.message_id.clone_from(&letter.message_id);
-        unsent.mail_bytes = mail::size_bytes(&letter, size_bytes, None)?;
+        let (carried_bytes, signature) = self.wrapper.room(&self.note.to, size_bytes);
+        let signature = signature.as_deref();
+        unsent.mail_bytes = mail::size_bytes(&letter, carried_bytes, signature)?;
         let limit = self.limit_bytes.filter(|limit| self.in_volumes && unsent.mail_bytes > *limit);
         if let Some(limit) = limit {
-            volumes::cut(&mut unsent, &letter, &told.identity.here.address, limit)?;
+            volumes::cut(&mut unsent, &letter, &told.identity.here.address, signature, limit)?;
         }
         Ok((unsent, letter))
     }
@@ -664,12 +684,16 @@ impl Walk<'_, '_> {
         };
         let made_s = i64::try_from(unsent.made_ms / 1000).unwrap_or(i64::MAX);
         let date = Timestamp::from_second(made_s)?.to_zoned(TimeZone::system());
+        let to = told.identity.remotes[told.visit].address.clone();
+        let sealed = self.wrapper.seals(&to);
         let message_id = match unsent.message_id.as_str() {
+            // The name of a sealed mail is not to tell the digest of what is in it.
+            "" if sealed => message_id(&sha256_of(&unsent.sha256[..])?.0, made_s, &from),
             "" => message_id(&unsent.sha256, made_s, &from),
             known => known.to_owned(),
         };
         Ok(Letter {
-            to: told.identity.remotes[told.visit].address.clone(),
+            to,
             title: told.identity.title.clone(),
             serial: told.serial,
             visit: told.visit,
@@ -677,6 +701,7 @@ impl Walk<'_, '_> {
             date,
             message_id,
             sha256: unsent.sha256,
+            sealed,
             unattended: !session.may_ask(),
             in_reply_to: Some(unsent.in_reply_to.clone()),
             volume: None,

@@ -20,7 +20,7 @@ use super::keep::{keep_bases, tidy_up};
 use super::outcome::{Failure, Outcome, answer_json, counted, tell};
 use super::session::{OpenProject, Session};
 use super::survey::{Survey, rests, survey};
-use report::{Report, conclude};
+use report::{Report, conclude, tell_unsigned};
 
 mod errand;
 mod pack;
@@ -81,7 +81,11 @@ pub fn run(session: &Session, sites: &[String]) -> Result<Outcome, Failure> {
         keep_bases(session, &open, &carried);
         tidy_up(session, &open);
     }
-    Ok(conclude(session, &reports).and(survey.outcome()))
+    let outcome = conclude(session, &reports);
+    if open.project.identity.format == Format::V2_0 {
+        tell_unsigned(session, &reports);
+    }
+    Ok(outcome.and(survey.outcome()))
 }
 
 /// What a broadcast is decided by.

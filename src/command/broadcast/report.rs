@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::edge::outbox::{Note, NoteState};
+use crate::format::settings::Unsigned;
 use crate::model::orders::{Act, Orders};
 use crate::model::project::Project;
 use crate::model::version::Content;
@@ -43,6 +44,8 @@ pub struct Report {
     pub left_out: usize,
     /// Volumes that a carrier took, and of how many; 0 of 0 for a package in one mail.
     pub volumes: (u32, u32),
+    /// Whether a key of ours signed it.
+    pub signed: bool,
 }
 
 /// What became of a package.
@@ -110,6 +113,7 @@ impl Report {
             is_told: false,
             left_out: 0,
             volumes: (0, 0),
+            signed: false,
         }
     }
 
@@ -183,6 +187,7 @@ impl Report {
             "removes": self.removes,
             "bytes": self.bytes,
             "sent": self.fate == Fate::Sent,
+            "signed": self.signed,
             "error": self.error,
             "status": self.status,
             "next": self.next_ms,
@@ -232,6 +237,15 @@ pub fn conclude(session: &Session, reports: &[Report]) -> Outcome {
         tally(reports);
     }
     reports.iter().map(Report::outcome).fold(Outcome::Done, Outcome::and)
+}
+
+/// Says that what went out is not signed, where that is not what the settings are content with.
+pub fn tell_unsigned(session: &Session, reports: &[Report]) {
+    let is_bare = reports.iter().any(|report| report.fate == Fate::Sent && !report.signed);
+    if is_bare && session.unsigned() != Unsigned::Accept {
+        tell("remsync: not signed, and so it will be held: there is no key that signs here.");
+        tell("  hint: \"remsync key new\" makes one; the others then trust it with \"key trust\".");
+    }
 }
 
 fn tally(reports: &[Report]) {

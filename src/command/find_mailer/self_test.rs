@@ -195,6 +195,7 @@ fn letter(session: &Session, to: &Address, parcel: &Parcel) -> Result<Letter, Fa
         date: Timestamp::from_second(made_s)?.to_zoned(TimeZone::system()),
         message_id: message_id(&parcel.sha256, made_s, &from),
         sha256: parcel.sha256,
+        sealed: false,
         unattended: !session.may_ask(),
         in_reply_to: None,
         volume: None,

@@ -16,6 +16,7 @@ use super::super::hands::DryHands;
 use super::super::outcome::{Failure, Outcome, tell};
 use super::super::session::{Ground, Session};
 use super::super::words::describe_not_for_us;
+use super::intake::beside;
 use super::{Run, Tally, is_for, of_package, visited_entry};
 
 impl Run<'_> {
@@ -53,6 +54,7 @@ impl Run<'_> {
         package: File,
         tally: &mut Tally,
     ) -> Result<(), Failure> {
+        let bytes = package.try_clone()?;
         let package = match package::check(package) {
             Ok(package) => package,
             Err(PackageFault::Io(error)) => return Err(Failure::new(error)),
@@ -65,6 +67,11 @@ impl Run<'_> {
                 return self.hold(entry, &reason, tally);
             }
         };
+        let origin = package.orders.identity.here.address.as_str();
+        let entry = &Entry { origin: origin.to_owned(), ..entry.clone() };
+        if let Some((reason, _)) = self.distrust(entry, &bytes, dry.identity.format)? {
+            return self.hold(entry, &reason, tally);
+        }
         let mut hands = DryHands(&dry.ground);
         let receipt =
             self.visit(&mut dry.knowledge, &mut hands, &package.orders, &route, entry.sha256);
@@ -115,11 +122,14 @@ pub(super) fn run_dry_on_file(
         visit: dry.identity.here.address.to_string(),
         serial: 0,
         reason: String::new(),
-        signatures: Vec::new(),
+        signatures: Some(beside(file))
+            .filter(|signature| signature.is_file())
+            .into_iter()
+            .collect(),
         sealed: false,
     };
     let mut tally = Tally::default();
-    let run = Run { session, queue, only: None };
+    let run = Run::new(session, queue, None)?;
     run.entry_dry(&mut dry, &entry, File::open(file).map_err(at)?, &mut tally)?;
     tally.waiting += dry.knowledge.questions.len();
     tally.tell(session);

@@ -115,12 +115,11 @@ fn import(queue: &Queue, file: &Path) -> Result<String, Failure> {
             count => incoming.write(&buffer[..count])?,
         }
     }
-    let mut signature = file.as_os_str().to_owned();
-    signature.push(".sig");
-    let signatures = match File::open(&signature) {
+    let signatures = match File::open(beside(file)) {
         Ok(signature) => {
             let mut bytes = Vec::new();
-            signature.take(SIGNATURE_BYTES_MAX).read_to_end(&mut bytes).map_err(at)?;
+            // One past the bound, so that what is too long is seen to be.
+            signature.take(SIGNATURE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(at)?;
             vec![bytes]
         }
         Err(_) => Vec::new(),
@@ -133,6 +132,16 @@ fn import(queue: &Queue, file: &Path) -> Result<String, Failure> {
     Ok(queue.deliver(spooled, &arrival)?.id)
 }
 
+/// Returns where the signature of a package in a file would be: `NAME.sig`, and `NAME.sig.age` for
+/// `NAME.age`.
+pub(super) fn beside(file: &Path) -> PathBuf {
+    let is_sealed = file.extension().is_some_and(|extension| extension == "age");
+    let mut signature =
+        if is_sealed { file.with_extension("") } else { file.to_owned() }.into_os_string();
+    signature.push(if is_sealed { ".sig.age" } else { ".sig" });
+    PathBuf::from(signature)
+}
+
 /// The projects to process: the one of the current folder, else every one known on this account.
 pub(super) fn directories(session: &Session) -> Result<Vec<PathBuf>, Failure> {
     if let Some(directory) = session.project_directory_if_any()? {
@@ -143,14 +152,12 @@ pub(super) fn directories(session: &Session) -> Result<Vec<PathBuf>, Failure> {
 
 /// Holds what no project took, with the reason: a first package, or one that is nearly for us.
 pub(super) fn hold_strangers(
-    session: &Session,
-    queue: &Queue,
-    only: Option<&str>,
+    run: &Run<'_>,
     directories: &[PathBuf],
     routed: &BTreeSet<String>,
     tally: &mut Tally,
 ) -> Result<(), Failure> {
-    let run = Run { session, queue, only };
+    let Run { session, queue, only, .. } = run;
     let is_everybody_asked =
         session.places.register_list()?.iter().all(|project| directories.contains(project));
     let projects: Vec<(&Path, Identity)> = directories
@@ -161,10 +168,10 @@ pub(super) fn hold_strangers(
         let fits = |(_, identity): &(&Path, Identity)| is_for(entry, identity);
         projects.iter().any(fits)
     };
-    for entry in queue.list()? {
+    for entry in queue.list()?.into_iter().filter(|entry| !entry.sealed) {
         let is_waiting = matches!(entry.state, EntryState::New | EntryState::Held);
         let is_meant = match only {
-            Some(id) => id == entry.id,
+            Some(id) => *id == entry.id,
             None => is_everybody_asked && !is_ours(&entry),
         };
         if is_waiting && is_meant && !routed.contains(&entry.id) {
@@ -181,9 +188,6 @@ pub(super) fn is_for(entry: &Entry, identity: &Identity) -> bool {
 
 /// Says why no project takes an entry, and which trees were near.
 fn describe_stranger(entry: &Entry, projects: &[(&Path, Identity)]) -> String {
-    if entry.sealed {
-        return "it is sealed with age, and nothing here can open it yet".into();
-    }
     let is_near = |identity: &Identity| {
         identity.title == entry.title || identity.here.address.as_str() == entry.visit
     };

@@ -9,19 +9,22 @@ mod brake;
 mod dry;
 mod intake;
 mod notices;
+mod sealed;
 mod tally;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::Path;
 
 use crate::edge::outbox::Outbox;
 use crate::edge::queue::{Entry, EntryState, Queue, QueueError};
 use crate::edge::runs::RunLog;
 use crate::edge::state::State;
+use crate::edge::trust::Trust;
 use crate::format::digest::hex;
 use crate::format::package::PackageFault;
-use crate::format::settings::Unsigned;
 use crate::model::knowledge::{Correspondence, Knowledge, Question};
 use crate::model::orders::Orders;
 use crate::model::project::{Format, Project};
@@ -36,11 +39,13 @@ use super::keep::{keep_bases, tidy_up};
 use super::outcome::{Failure, Outcome, counted, tell, tell_failure};
 use super::resolve::{Given, carry_out};
 use super::session::{OpenProject, Session};
+use super::vouch;
 use super::words::describe_not_for_us;
 use brake::{TREE_GONE, is_tree_there};
 use dry::run_dry_on_file;
 use intake::{Choice, choose, directories, hold_strangers, is_for, tell_ended};
 use notices::drop_strangers;
+use sealed::{Opened, waits_sealed};
 pub use tally::Tally;
 use tally::{plain_entry, visited_entry};
 
@@ -74,7 +79,12 @@ pub fn run(session: &Session, what: Option<&OsString>) -> Result<Outcome, Failur
     {
         return Ok(ended);
     }
+    let only = match open_all(session, &queue, only.as_deref(), &mut tally)? {
+        Some(inside) => Some(inside),
+        None => only,
+    };
     let directories = directories(session)?;
+    let run = Run::new(session, &queue, only.as_deref())?;
     let mut routed = BTreeSet::new();
     for directory in &directories {
         if !State::is_project(directory) {
@@ -85,7 +95,6 @@ pub fn run(session: &Session, what: Option<&OsString>) -> Result<Outcome, Failur
             tally.outcome = tally.outcome.and(Outcome::Waits);
             continue;
         }
-        let run = Run { session, queue: &queue, only: only.as_deref() };
         match run.project(directory, &mut tally, &mut routed) {
             Ok(()) => {}
             Err(failure) => {
@@ -95,9 +104,57 @@ pub fn run(session: &Session, what: Option<&OsString>) -> Result<Outcome, Failur
         }
     }
     drop_strangers(session, &queue)?;
-    hold_strangers(session, &queue, only.as_deref(), &directories, &routed, &mut tally)?;
+    hold_strangers(&run, &directories, &routed, &mut tally)?;
     tally.tell(session);
     Ok(tally.outcome)
+}
+
+/// Opens what is sealed and waits, or only the entry that is named; returns what was in that one.
+fn open_all(
+    session: &Session,
+    queue: &Queue,
+    only: Option<&str>,
+    tally: &mut Tally,
+) -> Result<Option<String>, Failure> {
+    let is_meant = |entry: &Entry| only.is_none_or(|only| entry.id == only);
+    let entries: Vec<Entry> = queue.list()?;
+    let mut entries = entries.into_iter().filter(|e| waits_sealed(e) && is_meant(e)).peekable();
+    if entries.peek().is_none() || session.options.dry_run {
+        return Ok(None);
+    }
+    let run = Run { session, queue, only, trust: Trust::default(), taken: RefCell::default() };
+    let opener = sealed::opener(session);
+    let mut inside = None;
+    for entry in entries {
+        match sealed::open_entry(session, queue, &opener, &entry) {
+            Ok(Opened::Entry(id)) => inside = only.and(Some(id)),
+            Ok(Opened::Held(why)) => run.hold(&entry, &why, tally)?,
+            Ok(Opened::Refused(why)) => run.refuse(&entry, &why, tally)?,
+            Err(failure) => {
+                tell_failure(&failure);
+                tally.outcome = tally.outcome.and(Outcome::Failed);
+            }
+        }
+    }
+    Ok(inside)
+}
+
+/// Returns the entry that a person names, opened where it is sealed.
+///
+/// # Errors
+/// It does not open, or holds no package.
+pub fn opened(session: &Session, queue: &Queue, entry: Entry) -> Result<Entry, Failure> {
+    if !waits_sealed(&entry) {
+        return Ok(entry);
+    }
+    match sealed::open_entry(session, queue, &sealed::opener(session), &entry)? {
+        Opened::Entry(id) => Ok(queue.find(&id)?),
+        Opened::Held(why) => Err(Failure::new(format!("{}: {why}", entry.id))),
+        Opened::Refused(why) => {
+            queue.refuse(&entry, &why)?;
+            Err(Failure::new(format!("{}: refused: {why}", entry.id)))
+        }
+    }
 }
 
 /// Processes one entry into a project that is open already (`accept`); tells nothing.
@@ -108,28 +165,55 @@ pub fn process_into(
     entry: &Entry,
     tally: &mut Tally,
 ) -> Result<(), Failure> {
-    let run = Run { session, queue, only: None };
+    let run = Run::new(session, queue, None)?;
     let runs = open.runs(Kind::Accept, session.now_ms);
-    run.entry(open, &runs, entry, Trust::Accepted, tally)?;
+    run.entry(open, &runs, entry, Consent::Accepted, tally)?;
     remember_threads(session, open, std::slice::from_ref(entry));
     runs.end()?;
     open.state.finish(&open.project)?;
     Ok(())
 }
 
-/// Whether an entry may be applied.
+/// Who says whether an entry may be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trust {
-    /// A person accepted it, or the settings do.
+enum Consent {
+    /// A person accepted it.
     Accepted,
-    /// As the settings say of what no signature vouches for.
+    /// Its signature, or the settings.
     BySettings,
 }
 
+/// One run over the queue.
 struct Run<'a> {
     session: &'a Session,
     queue: &'a Queue,
     only: Option<&'a str>,
+    trust: Trust,
+    /// The packages that were taken in, by what makes them one.
+    taken: RefCell<BTreeMap<Place, [u8; 32]>>,
+}
+
+/// What no two packages share: title, originator, receiver, serial.
+type Place = (String, String, String, u64);
+
+impl<'a> Run<'a> {
+    fn new(
+        session: &'a Session,
+        queue: &'a Queue,
+        only: Option<&'a str>,
+    ) -> Result<Run<'a>, Failure> {
+        let trust = session.trust()?;
+        vouch::tell_faults(session, &trust);
+        let done = queue.list()?.into_iter().filter(|entry| entry.state == EntryState::Done);
+        let taken = done.filter_map(|entry| Some((place(&entry)?, entry.sha256))).collect();
+        Ok(Run { session, queue, only, trust, taken: RefCell::new(taken) })
+    }
+}
+
+/// Returns what no other package may share with this; `None` in format 1.3, which counts none.
+fn place(entry: &Entry) -> Option<Place> {
+    let Entry { title, origin, visit, serial, .. } = entry;
+    (*serial > 0).then(|| (title.clone(), origin.clone(), visit.clone(), *serial))
 }
 
 impl Run<'_> {
@@ -153,7 +237,7 @@ impl Run<'_> {
         }
         finish_removals(&open.ground, &runs)?;
         for entry in &entries {
-            if let Err(failure) = self.entry(&mut open, &runs, entry, Trust::BySettings, tally) {
+            if let Err(failure) = self.entry(&mut open, &runs, entry, Consent::BySettings, tally) {
                 tell_failure(&failure);
                 tally.outcome = tally.outcome.and(Outcome::Failed);
             }
@@ -210,15 +294,21 @@ impl Run<'_> {
         open: &mut OpenProject,
         runs: &RunLog,
         entry: &Entry,
-        trust: Trust,
+        consent: Consent,
         tally: &mut Tally,
     ) -> Result<(), Failure> {
-        if trust == Trust::BySettings
-            && let Some(reason) = self.distrust(entry)
-        {
-            return self.hold(entry, &reason, tally);
-        }
         let file = self.queue.open_entry(entry)?;
+        if consent == Consent::BySettings
+            && let Some((reason, hint)) =
+                self.distrust(entry, &file, open.project.identity.format)?
+        {
+            let is_news = is_news(entry, &reason) && !hint.is_empty();
+            self.hold(entry, &reason, tally)?;
+            if is_news {
+                tell(format_args!("  hint: {hint}."));
+            }
+            return Ok(());
+        }
         let (package, staged) = match stage(&open.ground, file) {
             Ok(staged) => staged,
             Err(PackageFault::Io(error)) => return Err(Failure::new(error)),
@@ -231,6 +321,9 @@ impl Run<'_> {
                 return self.hold(entry, &reason, tally);
             }
         };
+        if let Some(reason) = self.contradiction(entry, &package.orders) {
+            return self.hold(entry, &reason, tally);
+        }
         let from = package.orders.identity.here.address.as_str();
         runs.announce(entry.sha256, from);
         let mut hands = DiskHands::new(&open.ground, self.queue, runs)?;
@@ -301,6 +394,7 @@ impl Run<'_> {
         } else if questions.is_empty() {
             tally.done += 1;
             self.queue.retire(entry)?;
+            self.taken.borrow_mut().extend(place(entry).map(|place| (place, entry.sha256)));
         } else {
             tally.done += 1;
             self.queue.hold(entry, &wait_for_person(questions.len()))?;
@@ -309,21 +403,40 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Why an entry may not be applied unattended; `None` where the settings let it.
-    fn distrust(&self, entry: &Entry) -> Option<String> {
-        match self.session.settings.unsigned {
-            None | Some(Unsigned::Accept) => None,
-            Some(Unsigned::Hold) => Some("no signature vouches for it".into()),
-            Some(Unsigned::Ask) if self.session.may_ask() => {
-                let question = format!(
-                    "Package {} from {} is not signed by anybody we trust. Apply it? [y/N] ",
-                    entry.id, entry.origin
-                );
-                let is_yes = super::ask::yes(&question);
-                (!is_yes).then(|| "no signature vouches for it, and it was not accepted".into())
-            }
-            Some(Unsigned::Ask) => Some("no signature vouches for it, and nobody was there".into()),
+    /// Why an entry may not be applied, and what to do about it; `None` where a signature vouches
+    /// for it, or the settings or a person let it. Nothing of it is read but its bytes.
+    fn distrust(
+        &self,
+        entry: &Entry,
+        package: &File,
+        format: Format,
+    ) -> Result<Option<(String, String)>, Failure> {
+        let Run { session, queue, trust, .. } = self;
+        let origin = &entry.origin;
+        let standing = vouch::standing(session, trust, queue, entry, package, origin)?;
+        let reason = vouch::distrust(session, entry, &standing, self.only.is_some());
+        Ok(reason.map(|reason| (reason, vouch::hint(&standing, format, origin))))
+    }
+
+    /// Why a package cannot be what it says; `None` where it can. What a signature vouched for is
+    /// the site that the queue noted, and one site never gives two packages the same number.
+    fn contradiction(&self, entry: &Entry, orders: &Orders) -> Option<String> {
+        let origin = &orders.identity.here.address;
+        if entry.origin != origin.as_str() || entry.serial != orders.serial {
+            return Some(format!(
+                "it is package {} of {origin}, and was noted otherwise",
+                orders.serial
+            ));
         }
+        let other = self.taken.borrow().get(&place(entry)?).copied()?;
+        (other != entry.sha256).then(|| {
+            format!(
+                "{origin} gave its number {} to another package too, {}: there are two of that site, \
+                 or somebody has its key",
+                entry.serial,
+                hex(&other).get(..12).unwrap_or_default()
+            )
+        })
     }
 
     fn hold(&self, entry: &Entry, reason: &str, tally: &mut Tally) -> Result<(), Failure> {
@@ -332,8 +445,7 @@ impl Run<'_> {
         }
         tally.outcome = tally.outcome.and(Outcome::Waits);
         tally.waiting += 1;
-        // Said once, not by every run that finds it still waiting.
-        if entry.state != EntryState::Held || entry.reason != reason {
+        if is_news(entry, reason) {
             tell(format_args!("remsync: {}: held: {reason}.", entry.id));
         }
         tally.entries.push(plain_entry(entry, "held", reason));
@@ -415,6 +527,12 @@ pub fn packages_left_to_person(
             && is_for(entry, &open.project.identity)
     });
     Ok(entries.into_iter().map(|entry| entry.sha256).collect())
+}
+
+/// Whether a reason was not told before: it is said once, not by every run that finds the entry still
+/// waiting.
+fn is_news(entry: &Entry, reason: &str) -> bool {
+    entry.state != EntryState::Held || entry.reason != reason
 }
 
 /// Returns the packages that open questions are about.

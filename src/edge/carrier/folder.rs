@@ -30,8 +30,9 @@ impl Carrier for FolderCarrier {
         for attempt in 0..NAMES_MAX {
             let attempt = if attempt == 0 { String::new() } else { format!("-{attempt}") };
             let stem = format!("{address}.{}{attempt}.remsync.tar.gz", letter.serial);
-            let path = self.dir.join(&stem);
-            let signature_path = self.dir.join(format!("{stem}.sig"));
+            let seal = if letter.sealed { ".age" } else { "" };
+            let path = self.dir.join(format!("{stem}{seal}"));
+            let signature_path = self.dir.join(format!("{stem}.sig{seal}"));
             if is_there(&path)? || is_there(&signature_path)? {
                 continue;
             }

@@ -20,6 +20,13 @@ use crate::model::limits::{PACKAGE_BYTES_MAX, SIGNATURE_BYTES_MAX};
 /// A dropped file that ends early and is younger than this may still be being written.
 const UNFINISHED_MS: u64 = 60_000;
 
+/// Returns the name of the package that a signature called `name` is of: `X.sig` of X, `X.sig.age`
+/// of `X.age`; `None` for any other name.
+fn signed_name(name: &[u8]) -> Option<Vec<u8>> {
+    let sealed = name.strip_suffix(b".sig.age").map(|stem| [stem, b".age"].concat());
+    sealed.or_else(|| name.strip_suffix(b".sig").map(<[u8]>::to_vec))
+}
+
 impl Queue {
     /// Takes in what others dropped into `new/`; returns what cannot be used, and why.
     pub(super) fn adopt_all(&self) -> Result<Vec<(PathBuf, String)>, QueueError> {
@@ -28,7 +35,7 @@ impl Queue {
         let mut signatures = Vec::new();
         for name in names(&dir)? {
             let path = dir.join(&name);
-            if name.as_bytes().ends_with(b".sig") {
+            if signed_name(name.as_bytes()).is_some() {
                 signatures.push(path);
                 continue;
             }
@@ -161,8 +168,8 @@ impl Queue {
         }
         for path in paths {
             let name = path.file_name().unwrap_or_default().as_bytes();
-            let of = name.strip_suffix(b".sig").unwrap_or(name);
-            let Some(sha256) = by_name.get(of) else {
+            let of = signed_name(name).unwrap_or_default();
+            let Some(sha256) = by_name.get(&of) else {
                 strays.push((path, "the signature of nothing that is here".to_owned()));
                 continue;
             };

@@ -129,6 +129,16 @@ pub struct Spooled {
     pub judgement: Judgement,
 }
 
+impl Spooled {
+    /// Opens its bytes.
+    ///
+    /// # Errors
+    /// Trouble of the disk.
+    pub fn open(&self) -> Result<File, QueueError> {
+        File::open(&self.path.0).map_err(at(&self.path.0))
+    }
+}
+
 /// Packed bytes after which a package has shown itself as one.
 const FOREIGN_BYTES: u64 = 256 << 10;
 /// Bytes that are written at once.

@@ -24,9 +24,10 @@ pub(super) fn cut(
     unsent: &mut Unsent,
     letter: &Letter,
     here: &Address,
+    signature: Option<&[u8]>,
     limit_bytes: u64,
 ) -> Result<(), Failure> {
-    let Some(room_bytes) = mail::volume_room(letter, here, limit_bytes)? else { return Ok(()) };
+    let Some(room_bytes) = mail::volume_room(letter, here, signature, limit_bytes)? else { return Ok(()) };
     let room_bytes = volume::even_room(unsent.size_bytes, room_bytes);
     let Some(places) = volume::plan(0, unsent.size_bytes, room_bytes, 0) else { return Ok(()) };
     let volumes = u64::try_from(places.len()).unwrap_or(u64::MAX);
@@ -44,20 +45,21 @@ impl Walk<'_, '_> {
         letter: &Letter,
         told: &Orders,
         path: &Path,
+        signature: Option<&[u8]>,
         report: &mut Report,
     ) -> Result<Result<u64, Refusal>, Failure> {
         let unsent = self.note.package.clone();
         let mail_bytes = unsent.as_ref().map_or(0, |unsent| unsent.mail_bytes);
         let Some((unsent, volumes)) = unsent.and_then(|u| u.volumes.map(|volumes| (u, volumes)))
         else {
-            let answer = self.carrier.send(letter, path, None);
+            let answer = self.carrier.send(letter, path, signature);
             if let Ok(bytes) = &answer {
                 self.remember(letter, *bytes);
             }
             return Ok(answer.map_err(|failure| Refusal { failure, mail_bytes }));
         };
         let here = &told.identity.here.address;
-        let places = self.places(letter, here, unsent.size_bytes, volumes)?;
+        let places = self.places(letter, here, signature, unsent.size_bytes, volumes)?;
         let at = |error: std::io::Error| Failure::new(format!("{}: {error}", path.display()));
         let file = File::open(path).map_err(at)?;
         let mut bytes = 0;
@@ -69,13 +71,13 @@ impl Walk<'_, '_> {
             let length = volume::header(&volume).len() as u64 + place.length_bytes;
             let message_id = mail::volume_message_id(&letter.message_id, &place);
             let letter = Letter { message_id, volume: Some(volume), ..letter.clone() };
-            match self.carrier.send(&letter, path, None) {
+            match self.carrier.send(&letter, path, signature) {
                 Ok(sent) => {
                     self.remember(&letter, sent);
                     bytes += sent;
                 }
                 Err(failure) => {
-                    let mail_bytes = mail::size_bytes(&letter, length, None)?;
+                    let mail_bytes = mail::size_bytes(&letter, length, signature)?;
                     self.note_refused_volume(&place, failure.limit_bytes.is_some());
                     report.volumes = (place.number - 1, place.count);
                     return Ok(Err(Refusal { failure, mail_bytes }));
@@ -92,6 +94,7 @@ impl Walk<'_, '_> {
         &self,
         letter: &Letter,
         here: &Address,
+        signature: Option<&[u8]>,
         total_bytes: u64,
         volumes: Volumes,
     ) -> Result<Vec<Place>, Failure> {
@@ -100,7 +103,7 @@ impl Walk<'_, '_> {
             return Ok(Vec::new());
         }
         let most = match self.limit_bytes {
-            Some(limit) => mail::volume_room(letter, here, limit)?,
+            Some(limit) => mail::volume_room(letter, here, signature, limit)?,
             None => Some(room_bytes),
         };
         let left = total_bytes - sent_bytes;
