@@ -158,7 +158,7 @@
 //! | [`edge::signing`] | the key that signs |
 //! | [`edge::agent`] | ssh-agent |
 //! | [`edge::seal`] | sealing and opening, with age |
-//! | [`edge::secret`] | passphrases |
+//! | [`edge::secret`] | passwords and passphrases |
 //! | [`edge::places`] | this account: settings, queue, register of projects |
 //! | [`edge::log`] | the filter's log |
 //! | [`edge::window`] | a part of an open file |

@@ -546,7 +546,7 @@ fn a_passphrase_comes_from_where_it_is_said_to_be() {
     mode(0o640);
     set(&file);
     let (status, told) = broadcast(None);
-    assert!(status == Some(2) && told.contains("others may read it"), "{told}");
+    assert!(status == Some(2) && told.contains("others may read this file"), "{told}");
     assert!(b.mails().is_empty());
     mode(0o600);
     for (at, (settings, variable)) in
@@ -563,7 +563,7 @@ fn a_passphrase_comes_from_where_it_is_said_to_be() {
     a.write("f", "four\n");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     let (status, told) = broadcast(Some("correct horse"));
-    assert!(status == Some(2) && told.contains("others may read it"), "{told}");
+    assert!(status == Some(2) && told.contains("others may read this file"), "{told}");
 }
 
 /// Reads until `word` was printed, and returns all that was.

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::edge::secret::{self, Secret};
+use crate::edge::secret;
 use crate::edge::signing;
 use crate::edge::trust::{self, Trust};
 use crate::format::allowed_signers::{self, Allowed};
 use crate::format::public_key::PublicKey;
 use crate::format::seal_keys::seal_key;
+use crate::format::settings::Secret;
 use crate::model::Address;
 
 use super::grammar::KeyVerb;

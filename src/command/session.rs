@@ -10,12 +10,12 @@ use crate::edge::kept::DAY_MS;
 use crate::edge::places::Places;
 use crate::edge::queue::Queue;
 use crate::edge::runs::RunLog;
-use crate::edge::secret::{self, Secret, SecretError};
-use crate::edge::signing::Signer;
+use crate::edge::secret::{self, SecretError};
+use crate::edge::signing::{Signer, SigningError};
 use crate::edge::state::State;
 use crate::edge::tree::Root;
 use crate::edge::trust::Trust;
-use crate::format::settings::{self, Settings, Unsigned};
+use crate::format::settings::{self, Secret, Settings, Unsigned};
 use crate::model::project::{Format, Identity, Project};
 use crate::model::run::Kind;
 use crate::model::verdict::Deletions;
@@ -26,7 +26,7 @@ use super::options::Options;
 use super::outcome::{Failure, escaped_lines};
 
 /// What to do about a key that cannot be used.
-pub const KEY_HINT: &str = "sign_key in the settings names the key; \
+const KEY_HINT: &str = "sign_key in the settings names the key; \
      REMSYNC_PASSPHRASE, passphrase_file or passphrase_command its passphrase; see remsync(5)";
 
 /// Days for which versions are kept, unless the settings say otherwise.
@@ -233,7 +233,7 @@ impl Session {
         }
         let agent = agent::socket();
         let signer = Signer::open(&path, agent.as_deref(), &mut |path| self.passphrase(path));
-        signer.map(Some).map_err(|error| Failure::new(error).hinted(KEY_HINT))
+        signer.map(Some).map_err(key_failure)
     }
 
     /// Returns the passphrase of our keys: `REMSYNC_PASSPHRASE`, what the settings name, or what a
@@ -297,6 +297,15 @@ fn hold_private(places: &Places, settings: &Settings) -> Result<(), Failure> {
     Err(Failure::new(what).hinted(format!(
         "chmod 600 {file}; or keep the password elsewhere: password_file, remsync(5)"
     )))
+}
+
+/// A key cannot be used: what is known to help is said, else where keys are named.
+fn key_failure(error: SigningError) -> Failure {
+    let hint = match &error {
+        SigningError::Secret(error) => error.hint(),
+        _ => KEY_HINT.to_owned(),
+    };
+    Failure::new(error).hinted(hint)
 }
 
 impl OpenProject {

@@ -1,4 +1,5 @@
-//! Programs of the user's: an editor, a merge tool; and the private folder they work in.
+//! Programs of the user's: an editor, a merge tool, and how long one may take; and the private folder
+//! they work in.
 //!
 //! Never a shell: what is set is split into words, quotes respected, and the files are arguments.
 //! Who wants a shell writes one. Invariant: a [`Bench`] holds nothing but files named by us.
@@ -10,7 +11,8 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 /// A folder for one merge, removed when dropped.
 #[derive(Debug)]
@@ -95,6 +97,27 @@ pub fn run(command: &OsStr, files: &[(char, &Path)], attended: Attended) -> io::
     };
     let status = Command::new(program).args(words).stdin(stdin).stdout(stderr).status()?;
     Ok(status.success())
+}
+
+/// Waits for a process to end; one that does not within `limit` is ended, and nothing returned.
+///
+/// # Errors
+/// What the system answers.
+pub fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let began = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if began.elapsed() >= limit {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(pause.min(limit));
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
 }
 
 /// Returns the words of a command with the files in their places.

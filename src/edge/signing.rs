@@ -17,8 +17,9 @@ use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, Signature};
 
 use super::agent::{Agent, AgentError};
-use super::secret::{Secret, SecretError, check_private};
+use super::secret::{SecretError, check_private};
 use crate::format::public_key::{KeyFault, PublicKey, big_number};
+use crate::format::settings::Secret;
 use crate::format::sshsig;
 
 /// Bytes of a file with a key.

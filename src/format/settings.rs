@@ -7,11 +7,12 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
-/// A text that may hold a password: it is never shown.
+/// A text that may hold a password: it is never shown, and wiped when it is dropped.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
+#[serde(from = "String")]
+pub struct Secret(Zeroizing<String>);
 
 /// What to do with a package that no trusted key signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -96,7 +97,7 @@ impl Secret {
 
 impl<T: Into<String>> From<T> for Secret {
     fn from(text: T) -> Secret {
-        Secret(text.into())
+        Secret(Zeroizing::new(text.into()))
     }
 }
 

@@ -20,6 +20,8 @@ turn() {
   ended_with 0 "$from" broadcast && soon waits_for "$to" && ended_with "$status" "$to" process
 }
 
+check 'two sites: each trusts the key of the other' acquaint
+
 as ship mkdir -p /home/ship/notes/log
 write ship log/monday.txt 'calm sea'
 write ship 'a name with ümlaut and blanks.txt' 'ice'

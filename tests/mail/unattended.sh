@@ -4,6 +4,7 @@
 
 clear ship port
 rm -rf /home/ship/notes "$(state_of ship)"
+acquaint
 as ship sh -c 'cd && mkdir notes && echo calm >notes/log.txt'
 as ship sh -c 'cd && remsync -q -C notes init --title Cron --here ship@land.example --remote "port@land.example -"'
 

@@ -104,6 +104,7 @@ package() {
   install -d -o sam -g sam "$far"
   as sam mkdir -p "$far/$1"
   head -c "$2" /dev/urandom | as sam tee "$far/$1/$1.bin" >/dev/null
+  [ -e /home/sam/.config/remsync/id_ed25519 ] || as sam remsync -q key new
   as sam remsync -C "$far/$1" init --title "$1" --here sam@land.example \
     --remote 'there@land.example -' >/dev/null
   as sam REMSYNC_TRANSPORT="maildir:$far/post" remsync -C "$far/$1" broadcast >/dev/null
@@ -118,6 +119,20 @@ chmod 644 "$work/plain.eml"
 # What the two sites say and do: each has its project in the folder notes of its home.
 ship() { as ship sh -c 'cd && exec "$@"' - remsync --batch -C notes "$@" >"$work/said" 2>&1; }
 port() { as port sh -c 'cd && exec "$@"' - remsync --batch -C notes "$@" >"$work/said" 2>&1; }
+# Each site has a key, and trusts the other's.
+acquaint() {
+  local site other
+  for site in ship port; do
+    [ -e "/home/$site/.config/remsync/id_ed25519" ] ||
+      as "$site" sh -c 'cd && remsync -q key new' >"$work/said" 2>&1
+  done
+  for site in ship port; do
+    other=$([ "$site" = ship ] && echo port || echo ship)
+    give "$site" other.pub <"/home/$other/.config/remsync/id_ed25519.pub"
+    as "$site" sh -c 'cd && remsync -q key trust "$1" other.pub' - "$other@land.example" \
+      >>"$work/said" 2>&1
+  done
+}
 # write ACCOUNT FILE TEXT: an edit.
 write() { printf '%s\n' "$3" | as "$1" sh -c 'cat >"$HOME/notes/$1"' - "$2"; }
 # ended_with STATUS COMMAND...

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub use self::failure::{Failure, Lasts};
 pub use self::folder::FolderCarrier;
 pub use self::maildir::MaildirCarrier;
-pub use self::secret::{PasswordFault, PasswordSources};
+pub use self::secret::PasswordSources;
 pub use self::sendmail::{MAILER_SILENCE, SendmailCarrier};
 pub use self::smtp::{SmtpCarrier, Timeouts};
 pub use self::transport::{SmtpServer, TlsUse, Transport, TransportFault, parse_transport};

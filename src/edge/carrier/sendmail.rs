@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -21,6 +21,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use super::Carrier;
 use super::cargo::open_cargo;
 use super::failure::{Failure, SMALLER, one_line};
+use crate::edge::program::wait;
 use crate::format::mail::{self, Letter};
 
 /// How long a mailer may do nothing: take no byte, or not end after the last. One that delivers
@@ -322,24 +323,6 @@ impl Said {
     }
 }
 
-/// Waits for a process to end; one that does not is ended, and nothing returned.
-pub(super) fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
-    let began = Instant::now();
-    let mut pause = Duration::from_millis(1);
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if began.elapsed() >= limit {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        std::thread::sleep(pause.min(limit));
-        pause = (pause * 2).min(Duration::from_millis(50));
-    }
-}
-
 /// Returns where a program may be: a bare name in every folder of the search path.
 fn along_path(program: &Path) -> Vec<PathBuf> {
     if program.components().count() > 1 {
@@ -352,6 +335,7 @@ fn along_path(program: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+    use std::time::Instant;
 
     use super::super::failure::Lasts;
     use super::super::testing::{letter, place};

@@ -27,7 +27,9 @@ pub(super) fn cut(
     signature: Option<&[u8]>,
     limit_bytes: u64,
 ) -> Result<(), Failure> {
-    let Some(room_bytes) = mail::volume_room(letter, here, signature, limit_bytes)? else { return Ok(()) };
+    let Some(room_bytes) = mail::volume_room(letter, here, signature, limit_bytes)? else {
+        return Ok(());
+    };
     let room_bytes = volume::even_room(unsent.size_bytes, room_bytes);
     let Some(places) = volume::plan(0, unsent.size_bytes, room_bytes, 0) else { return Ok(()) };
     let volumes = u64::try_from(places.len()).unwrap_or(u64::MAX);
