@@ -212,7 +212,7 @@ fn attacks_change_nothing() {
         .done();
     let (forged, forged_signature) = pack(&m, "package", "b@b.example");
     let forged_package = fs::read(&forged).unwrap();
-    let by = |key: &Path| vec![ssh_sign(key, "remsync", &file)];
+    let by = |key: &Path| vec![ssh_sign(key, "remsync-package", &file)];
     let text = String::from_utf8(good.clone()).unwrap();
     let huge = text.replace("\n-----END", &format!("\n{}\n-----END", "A\n".repeat(40_000)));
 
@@ -224,14 +224,14 @@ fn attacks_change_nothing() {
         (
             "forged, key of another site",
             &forged_package,
-            vec![ssh_sign(&c_key, "remsync", &forged)],
+            vec![ssh_sign(&c_key, "remsync-package", &forged)],
             "signed with a key of c@c.example",
         ),
         ("key of another site", &package, by(&c_key), "signed with a key of c@c.example"),
         (
             "true signature of other bytes",
             &package,
-            vec![ssh_sign(&a_key, "remsync", &other)],
+            vec![ssh_sign(&a_key, "remsync-package", &other)],
             "bad",
         ),
         ("packed anew", &anew, vec![good.clone()], "bad signature"),
@@ -275,7 +275,7 @@ fn attacks_change_nothing() {
     // The same number with other contents: somebody has the key, or there are two of that site.
     let twin = world.path().join("twin");
     fs::write(&twin, packed_anew(&package)).unwrap();
-    let signature = ssh_sign(&a_key, "remsync", &twin);
+    let signature = ssh_sign(&a_key, "remsync-package", &twin);
     deliver(&b, &mail(&fs::read(&twin).unwrap(), &[signature]));
     let (outcome, reason) = processed(&b);
     assert_eq!(outcome, "held");
@@ -394,7 +394,7 @@ fn ssh_verifies(signers: &Path, identity: &str, package: &Path, signature: &[u8]
         "-I",
         identity,
         "-n",
-        "remsync",
+        "remsync-package",
         "-s",
         file.to_str().unwrap(),
     ];
@@ -427,7 +427,7 @@ fn ssh_keygen_and_we_believe_each_other() {
         assert!(ssh_verifies(&signers, "a@a.example", &package, &ours), "{kind}");
         assert!(!ssh_verifies(&signers, "b@b.example", &package, &ours), "{kind}");
         // ssh-keygen signs; SHA-256 is a choice that it has too.
-        let theirs = ssh_sign(&key, "remsync", &package);
+        let theirs = ssh_sign(&key, "remsync-package", &package);
         let signature = if at == 0 { theirs } else { ours };
         deliver(&b, &mail(&fs::read(&package).unwrap(), &[signature]));
         assert_eq!(processed(&b).0, "done", "{kind}");

@@ -280,6 +280,7 @@ fn fits_one(pattern: &[u8], text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::sshsig::NAMESPACE;
 
     const KEY: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
@@ -295,7 +296,7 @@ mod tests {
     fn standing(line: &str, origin: &str) -> Standing {
         let signers = parse(line, &TimeZone::UTC);
         assert_eq!(signers.faults, [], "{line}");
-        signers.standing(&key(KEY), origin, "remsync", NOW_MS)
+        signers.standing(&key(KEY), origin, NAMESPACE, NOW_MS)
     }
 
     #[test]
@@ -309,7 +310,7 @@ mod tests {
             (format!("a@x {KEY}"), good()),
             (format!("a@x {KEY} a comment, \"with\" marks"), good()),
             (format!("\"a@x\" {KEY}"), good()),
-            (format!("b@x,a@x\tnamespaces=\"remsync\"\t{KEY}"), good()),
+            (format!("b@x,a@x\tnamespaces=\"remsync-package\"\t{KEY}"), good()),
             (format!("*@x namespaces=\"git,rem*\" {KEY}"), good()),
             (format!("*@x,!a@x {KEY}"), wrong("*@x,!a@x")),
             (format!("A@x {KEY}"), wrong("A@x")),
@@ -318,6 +319,7 @@ mod tests {
             (format!("# a@x {KEY}"), unknown()),
             (format!("a@x cert-authority {KEY}"), unknown()),
             (format!("a@x namespaces=\"git\" {KEY}"), unknown()),
+            (format!("a@x namespaces=\"remsync\" {KEY}"), unknown()),
             (format!("a@x valid-before=\"20261122\" {KEY}"), good()),
             (
                 format!("a@x valid-before=\"20261121235959Z\" {KEY}"),
@@ -364,7 +366,7 @@ mod tests {
         let written = line(&address, &key(KEY));
         let signers = parse(&written, &TimeZone::UTC);
         assert_eq!(signers.of(&address).count(), 1);
-        assert!(signers.standing(&key(KEY), "ann@ship.example", "remsync", 0).is_good());
+        assert!(signers.standing(&key(KEY), "ann@ship.example", NAMESPACE, 0).is_good());
         assert!(!signers.standing(&key(KEY), "ann@ship.example", "git", 0).is_good());
         for (text, plain) in [("a@x", true), ("a*@x", false), ("a,b@x", false), ("!a@x", false)] {
             assert_eq!(is_plain(&Address::new(text).unwrap()), plain, "{text}");
