@@ -6,9 +6,12 @@
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{self, BufWriter};
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
+use crate::edge::outbox::Sealed;
 use crate::edge::seal::seal;
 use crate::edge::signing::{Signer, sha512_of};
 use crate::edge::trust;
@@ -33,14 +36,6 @@ pub struct Wrapper {
     revoked: Revoked,
 }
 
-/// What goes out with a package, or in its place.
-pub struct Wrapped {
-    /// The detached signature, sealed as well where the package is.
-    pub signature: Option<Vec<u8>>,
-    /// SHA-256 of what the package is sealed in; `None` where it is not.
-    pub sealed: Option<[u8; 32]>,
-}
-
 impl Wrapper {
     /// Opens the key that signs, and reads to whom is sealed.
     ///
@@ -56,44 +51,44 @@ impl Wrapper {
         Ok(Wrapper { signer, seal_keys: seal_keys(session)?, revoked })
     }
 
-    /// Whether what goes to an address is sealed.
-    pub fn seals(&self, to: &Address) -> bool {
-        self.seal_keys.key_of(to).is_some()
+    /// Returns a text as long as the signature that goes with a package to `to`, at most; `None`
+    /// where none does.
+    pub fn signature_room(&self, to: &Address) -> Option<Vec<u8>> {
+        let signer = self.signer.as_ref()?;
+        // A signature is not longer than its key by more than what is around both.
+        let blob_bytes = signer.public_key().blob().len() * 2 + 300;
+        let seal_bytes = if self.seal_keys.key_of(to).is_some() { SEAL_BYTES } else { 0 };
+        Some(vec![b'A'; blob_bytes * 3 / 2 + seal_bytes])
     }
 
-    /// Returns how long a package of so many bytes is when it leaves, at most, and a signature as
-    /// long as the one that goes with it.
-    pub fn room(&self, to: &Address, package_bytes: u64) -> (u64, Option<Vec<u8>>) {
-        let signature = self.signer.as_ref().map(|signer| {
-            // A signature is not longer than its key by more than what is around both.
-            let blob_bytes = signer.public_key().blob().len() * 2 + 300;
-            vec![b'A'; blob_bytes * 3 / 2]
-        });
-        if !self.seals(to) {
-            return (package_bytes, signature);
-        }
-        let sealed = |mut signature: Vec<u8>| {
-            signature.resize(signature.len() + SEAL_BYTES, b'A');
-            signature
-        };
-        // age puts 16 bytes to each 64 KiB.
-        let bytes = package_bytes + package_bytes / 4_096 + SEAL_BYTES as u64;
-        (bytes, signature.map(sealed))
-    }
-
-    /// Signs a package, and seals it into the file `out` where `to` gets sealed packages.
+    /// Signs a package; what goes to a site that gets sealed packages is sealed. `None` where no key
+    /// signs.
     ///
     /// # Errors
     /// It cannot be signed or sealed; then it may not go out.
-    pub fn wrap(&self, package: &Path, to: &Address, out: &Path) -> Result<Wrapped, Failure> {
-        let signature = self.sign(package)?;
-        let Some(key) = self.seal_keys.key_of(to) else {
-            return Ok(Wrapped { signature, sealed: None });
-        };
-        if PublicKey::parse(key).is_ok_and(|key| self.revoked.has(&key)) {
-            return Err(Failure::new(format!("{to}: the key that it is sealed to was revoked"))
-                .hinted(format_args!("\"remsync key seal {to} FILE\" seals to another")));
-        }
+    pub fn sign(&self, package: &Path, to: &Address) -> Result<Option<Vec<u8>>, Failure> {
+        let Some(signer) = &self.signer else { return Ok(None) };
+        let at = |error: io::Error| Failure::new(format!("{}: {error}", package.display()));
+        let digest = sha512_of(File::open(package).map_err(at)?).map_err(at)?;
+        let signature = signer.sign(&digest)?.into_bytes();
+        let Some(key) = self.seal_key(to)? else { return Ok(Some(signature)) };
+        let mut sealed = Vec::new();
+        seal(key, &mut signature.as_slice(), &mut sealed)
+            .map_err(|error| Failure::new(format!("{to}: {error}")))?;
+        Ok(Some(sealed))
+    }
+
+    /// Seals a package into the file `out` where `to` gets sealed packages.
+    ///
+    /// # Errors
+    /// It cannot be sealed; then it may not go out.
+    pub fn seal(
+        &self,
+        package: &Path,
+        to: &Address,
+        out: &Path,
+    ) -> Result<Option<Sealed>, Failure> {
+        let Some(key) = self.seal_key(to)? else { return Ok(None) };
         let fault = |error: &dyn Display| Failure::new(format!("{}: {error}", out.display()));
         let mut from = File::open(package)
             .map_err(|error| Failure::new(format!("{}: {error}", package.display())))?;
@@ -101,25 +96,41 @@ impl Wrapper {
         let mut file = BufWriter::with_capacity(1 << 16, file);
         seal(key, &mut from, &mut file).map_err(|error| fault(&error))?;
         drop(file);
-        let (sha256, bytes) = File::open(out).and_then(sha256_of).map_err(|error| fault(&error))?;
-        if bytes > PACKAGE_BYTES_MAX {
+        let (sha256, size_bytes) =
+            File::open(out).and_then(sha256_of).map_err(|error| fault(&error))?;
+        if size_bytes > PACKAGE_BYTES_MAX {
             return Err(fault(&format_args!("over {PACKAGE_BYTES_MAX} bytes when sealed")));
         }
-        let seal_signature = |signature: Vec<u8>| {
-            let mut sealed = Vec::new();
-            let done = seal(key, &mut signature.as_slice(), &mut sealed);
-            done.map(|()| sealed).map_err(|error| fault(&error))
-        };
-        let signature = signature.map(seal_signature).transpose()?;
-        Ok(Wrapped { signature, sealed: Some(sha256) })
+        Ok(Some(Sealed { mark: mark_of(key), sha256, size_bytes }))
     }
 
-    fn sign(&self, package: &Path) -> Result<Option<Vec<u8>>, Failure> {
-        let Some(signer) = &self.signer else { return Ok(None) };
-        let at = |error: std::io::Error| Failure::new(format!("{}: {error}", package.display()));
-        let digest = sha512_of(File::open(package).map_err(at)?).map_err(at)?;
-        Ok(Some(signer.sign(&digest)?.into_bytes()))
+    /// Whether a package for `to` may still leave as it was sealed, or not sealed, before; `out` has
+    /// its sealed form.
+    pub fn is_sealed_so(&self, before: Option<&Sealed>, to: &Address, out: &Path) -> bool {
+        match (before, self.seal_keys.key_of(to)) {
+            (None, None) => true,
+            (Some(sealed), Some(key)) => {
+                let is_there = || File::open(out).and_then(sha256_of).ok();
+                sealed.mark == mark_of(key)
+                    && is_there() == Some((sealed.sha256, sealed.size_bytes))
+            }
+            _ => false,
+        }
     }
+
+    /// The key that packages for `to` are sealed to.
+    fn seal_key(&self, to: &Address) -> Result<Option<&str>, Failure> {
+        let Some(key) = self.seal_keys.key_of(to) else { return Ok(None) };
+        if PublicKey::parse(key).is_ok_and(|key| self.revoked.has(&key)) {
+            return Err(Failure::new(format!("{to}: the key that it is sealed to was revoked"))
+                .hinted(format_args!("\"remsync key seal {to} FILE\" seals to another")));
+        }
+        Ok(Some(key))
+    }
+}
+
+fn mark_of(key: &str) -> [u8; 32] {
+    Sha256::digest(key).into()
 }
 
 /// Reads to whom packages are sealed.

@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! .remsync.d/outbox/NUMBER.note     a site's note: what waits for it, since when and why
-//! .remsync.d/outbox/DIGEST.tar.gz   the package, by its SHA-256
+//! .remsync.d/outbox/DIGEST.tar.gz   the package, by its SHA-256; what goes out sealed is beside it,
+//!                                   in DIGEST.tar.gz.age
 //! .remsync.d/outbox/limits          the largest mail of each site that named one
 //! .remsync.d/outbox/threads         the last mail processed of each site: ours answer it
 //! ```
@@ -118,8 +119,30 @@ pub struct Unsent {
     pub removes: usize,
     /// Others were to follow: it is a part of a plan.
     pub is_part: bool,
+    /// What it is sealed in; `None`: it goes as it is.
+    pub sealed: Option<Sealed>,
     /// It goes in volumes, and so much is done; `None`: in one mail.
     pub volumes: Option<Volumes>,
+}
+
+/// A sealed package. Sealing it again gives other bytes: these are kept, so that the mail is the same
+/// at each attempt, and its volumes are of one whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Stands for the key that it is sealed to.
+    pub mark: [u8; 32],
+    /// Its digest.
+    pub sha256: [u8; 32],
+    /// Its length.
+    pub size_bytes: u64,
+}
+
+impl Unsent {
+    /// Returns digest and length of what leaves: the package, or what it is sealed in.
+    pub fn carried(&self) -> ([u8; 32], u64) {
+        let of_sealed = |sealed: &Sealed| (sealed.sha256, sealed.size_bytes);
+        self.sealed.as_ref().map_or((self.sha256, self.size_bytes), of_sealed)
+    }
 }
 
 /// How much of a package went in volumes.
@@ -207,6 +230,13 @@ pub fn pause_ms(attempts: u32) -> u64 {
 /// Returns the pause after so many mails that came back, in ms.
 pub fn returned_pause_ms(attempts: u32) -> u64 {
     doubled(RETURNED_PAUSE_FIRST_MS, attempts, RETURNED_PAUSE_MAX_MS)
+}
+
+/// Returns where the sealed form of the package in a file lies, in the outbox and before it is there.
+pub fn sealed_beside(package: &Path) -> PathBuf {
+    let mut path = package.as_os_str().to_owned();
+    path.push(".age");
+    PathBuf::from(path)
 }
 
 impl NoteState {
@@ -379,7 +409,8 @@ impl Outbox {
     }
 
     /// Keeps a note, durably, in place of the one of the same site. `package`: a file that becomes
-    /// its bytes; without, those that are here stay. A limit that the note names is learnt.
+    /// its bytes, and the one beside it its sealed form, if it has one; without, those that are here
+    /// stay. A limit that the note names is learnt.
     ///
     /// # Errors
     /// Every failure to write; the note before stands then.
@@ -387,8 +418,10 @@ impl Outbox {
         self.make()?;
         if let (Some(from), Some(unsent)) = (package, &note.package) {
             let path = self.bytes_path(&unsent.sha256);
-            File::open(from).and_then(|file| file.sync_all()).map_err(at(from))?;
-            fs::rename(from, &path).map_err(at(&path))?;
+            if unsent.sealed.is_some() {
+                move_durably(&sealed_beside(from), &sealed_beside(&path))?;
+            }
+            move_durably(from, &path)?;
             self.sync()?;
         }
         if let Some(bytes) = note.limit_bytes {
@@ -558,7 +591,7 @@ impl Outbox {
 
     fn read(&self, path: &Path) -> Result<Option<Note>, OutboxError> {
         let note = read_bounded(path)?.and_then(|text| Note::parse(&text));
-        // Without its bytes a note would never be rid of.
+        // Without its bytes a note would never be rid of. What is sealed is made again.
         let has_bytes = |note: &Note| self.package_path(note).is_none_or(|path| path.is_file());
         Ok(note.filter(has_bytes))
     }
@@ -605,8 +638,13 @@ impl Outbox {
 
     /// Removes packages that no note names, and what a crash left.
     fn sweep(&self) -> Result<(), OutboxError> {
-        let kept: BTreeSet<PathBuf> =
-            self.notes()?.iter().filter_map(|note| self.package_path(note)).collect();
+        let mut kept: BTreeSet<PathBuf> = BTreeSet::new();
+        for note in self.notes()? {
+            let is_sealed = note.package.as_ref().is_some_and(|unsent| unsent.sealed.is_some());
+            let path = self.package_path(&note);
+            kept.extend(path.as_deref().filter(|_| is_sealed).map(sealed_beside));
+            kept.extend(path);
+        }
         for name in self.names()? {
             let path = self.dir.join(&name);
             let is_ours = name.ends_with(".note")
@@ -652,6 +690,9 @@ impl Note {
             push("files", &unsent.files.to_string());
             push("removes", &unsent.removes.to_string());
             push("part", if unsent.is_part { "yes" } else { "no" });
+            if let Some(Sealed { mark, sha256, size_bytes }) = &unsent.sealed {
+                push("sealed", &format!("{} {} {size_bytes}", hex(mark), hex(sha256)));
+            }
             if let Some(Volumes { sent, sent_bytes, room_bytes }) = unsent.volumes {
                 push("volumes", &format!("{sent} {sent_bytes} {room_bytes}"));
             }
@@ -695,6 +736,10 @@ impl Note {
                 files: usize::try_from(number("files")?).ok()?,
                 removes: usize::try_from(number("removes")?).ok()?,
                 is_part: text("part")? == "yes",
+                sealed: match text("sealed") {
+                    None => None,
+                    Some(words) => Some(parse_sealed(&words)?),
+                },
                 volumes: match text("volumes") {
                     None => None,
                     Some(words) => Some(parse_volumes(&words)?),
@@ -722,6 +767,15 @@ impl Note {
     }
 }
 
+fn parse_sealed(words: &str) -> Option<Sealed> {
+    let mut words = words.split(' ');
+    Some(Sealed {
+        mark: statement::hex(words.next()?.as_bytes())?,
+        sha256: statement::hex(words.next()?.as_bytes())?,
+        size_bytes: words.next()?.parse().ok()?,
+    })
+}
+
 fn parse_volumes(words: &str) -> Option<Volumes> {
     let mut words = words.split(' ');
     let (sent, sent_bytes, room) = (words.next()?, words.next()?, words.next()?);
@@ -742,6 +796,12 @@ fn parse_left_out(value: &[u8]) -> Option<LeftOut> {
 fn doubled(first_ms: u64, attempts: u32, max_ms: u64) -> u64 {
     let doublings = attempts.saturating_sub(1).min(32);
     if attempts == 0 { 0 } else { (first_ms << doublings).min(max_ms) }
+}
+
+/// Moves a file, whose bytes are on the disk before its new name is.
+fn move_durably(from: &Path, to: &Path) -> Result<(), OutboxError> {
+    File::open(from).and_then(|file| file.sync_all()).map_err(at(from))?;
+    fs::rename(from, to).map_err(at(to))
 }
 
 fn digest_of(to: &Address) -> [u8; 32] {

@@ -81,6 +81,17 @@ impl Place {
     }
 }
 
+/// Returns the name of the package that a volume called `name` is of: `X` for `X.03of12`; `None` for
+/// any other name.
+pub fn whole_name(name: &[u8]) -> Option<&[u8]> {
+    let at = name.iter().rposition(|byte| *byte == b'.')?;
+    let (whole, part) = name.split_at(at);
+    let of = part.windows(2).position(|two| two == b"of")?;
+    let is_number = |digits: &[u8]| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    let (number, count) = (part.get(1..of)?, part.get(of + 2..)?);
+    (!whole.is_empty() && is_number(number) && is_number(count)).then_some(whole)
+}
+
 /// Returns the header with its empty line.
 pub fn header(volume: &Volume) -> Vec<u8> {
     let Volume { here, whole, total_bytes, place, sha256 } = volume;
@@ -324,5 +335,17 @@ mod tests {
         let place = |number, count| Place { number, count, ..volume().place };
         assert_eq!(place(3, 12).file_name("remsync.tar.gz"), "remsync.tar.gz.03of12");
         assert_eq!(place(3, 3).file_name("a"), "a.3of3");
+        for (name, whole) in [
+            ("remsync.tar.gz.03of12", Some("remsync.tar.gz")),
+            ("a.3of3", Some("a")),
+            (".3of3", None),
+            ("a.of3", None),
+            ("a.3of", None),
+            ("a.3x3", None),
+            ("a3of3", None),
+            ("a.3of3.sig", None),
+        ] {
+            assert_eq!(whole_name(name.as_bytes()), whole.map(str::as_bytes), "{name}");
+        }
     }
 }

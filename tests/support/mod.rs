@@ -7,6 +7,7 @@ pub mod archive;
 pub mod coding;
 pub mod smtp;
 pub mod strace;
+pub mod trust;
 pub mod twins;
 
 use std::collections::BTreeMap;

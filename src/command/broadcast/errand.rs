@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::edge::carrier::{Carrier, Failure as CarrierFailure, FolderCarrier, Lasts};
-use crate::edge::outbox::{LeftOut, Note, NoteState, Unsent, pause_ms};
+use crate::edge::outbox::{LeftOut, Note, NoteState, Unsent, pause_ms, sealed_beside};
 use crate::edge::sent::{SentLog, SentMail};
 use crate::format::digest::sha256_of;
 use crate::format::mail::{self, Letter, message_id};
@@ -224,8 +224,10 @@ impl Walk<'_, '_> {
 
     /// Hands over the package of the outbox once more.
     fn try_again(&mut self, told: &Orders) -> Result<Step, Failure> {
-        let Some(unsent) = self.note.package.clone() else { return Ok(Step::On) };
         let Some(path) = self.view.outbox.package_path(&self.note) else { return Ok(Step::On) };
+        let Some(unsent) = self.note.package.clone() else { return Ok(Step::On) };
+        let unsent = self.seal_anew(told, &path, unsent)?;
+        self.note.package = Some(unsent.clone());
         let mut report = Report::of_orders(told);
         let bytes = self.note.asked_bytes.max(unsent.mail_bytes);
         if !self.may_send(bytes, unsent.files) {
@@ -271,32 +273,26 @@ impl Walk<'_, '_> {
         mut report: Report,
     ) -> Result<Step, Failure> {
         let is_mail = self.view.session.options.to.is_none();
-        // What cannot be signed or sealed was never tried.
-        let sealed = self.open.state.private("sealed.age");
-        let wrapped = self.wrapper.wrap(path, &self.note.to, &sealed)?;
-        report.signed = wrapped.signature.is_some();
+        // What cannot be signed was never tried.
+        let signature = self.wrapper.sign(path, &self.note.to)?;
+        report.signed = signature.is_some();
         self.use_up(serial)?;
         let path = match is_mail {
             true => self.note_attempt(draft)?,
             false => path.to_owned(),
         };
-        // A mail that comes back is known by the digest of what it carries.
-        let sha256 = wrapped.sealed.unwrap_or(letter.sha256);
-        let letter = &Letter { sha256, ..letter.clone() };
-        let carried = if wrapped.sealed.is_some() { &sealed } else { &path };
-        let signature = wrapped.signature.as_deref();
+        let carried = if letter.sealed { sealed_beside(&path) } else { path };
+        let signature = signature.as_deref();
         let answer = match is_mail {
-            true => self.hand_to_carrier(letter, told, carried, signature, &mut report)?,
+            true => self.hand_to_carrier(letter, told, &carried, signature, &mut report)?,
             false => self
                 .carrier
-                .send(letter, carried, signature)
+                .send(letter, &carried, signature)
                 .map_err(|failure| Refusal { failure, mail_bytes: 0 }),
         };
-        if wrapped.sealed.is_some() {
-            let _ = std::fs::remove_file(&sealed);
-        }
-        if !is_mail {
-            let _ = draft.map(std::fs::remove_file);
+        if let Some(draft) = draft.filter(|_| !is_mail) {
+            let _ = std::fs::remove_file(draft);
+            let _ = std::fs::remove_file(sealed_beside(draft));
         }
         match answer {
             Ok(bytes) => {
@@ -641,7 +637,8 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Measures a package that is written, and writes its letter.
+    /// Measures a package that is written, seals it where its receiver has that, and writes its
+    /// letter.
     fn measure(
         &self,
         told: &Orders,
@@ -651,7 +648,7 @@ impl Walk<'_, '_> {
         let at = |error: std::io::Error| Failure::new(format!("{}: {error}", file.display()));
         let (sha256, size_bytes) = sha256_of(File::open(file).map_err(at)?).map_err(at)?;
         let removes = told.rows.iter().filter(|row| matches!(row.act, Act::Remove { .. })).count();
-        let mut unsent = Unsent {
+        let unsent = Unsent {
             sha256,
             size_bytes,
             mail_bytes: 0,
@@ -661,16 +658,41 @@ impl Walk<'_, '_> {
             files: usize::try_from(told.members()).unwrap_or(usize::MAX),
             removes,
             is_part,
+            sealed: self.wrapper.seal(file, &self.note.to, &sealed_beside(file))?,
             volumes: None,
         };
+        self.weigh(told, unsent, self.in_volumes)
+    }
+
+    /// Seals a package of the outbox once more where what is there will not do: it is gone, or its
+    /// receiver has another key now. Then it is another mail, and its volumes begin anew.
+    fn seal_anew(&self, told: &Orders, path: &Path, unsent: Unsent) -> Result<Unsent, Failure> {
+        let (to, out) = (&self.note.to, sealed_beside(path));
+        if self.wrapper.is_sealed_so(unsent.sealed.as_ref(), to, &out) {
+            return Ok(unsent);
+        }
+        let sealed = self.wrapper.seal(path, to, &out)?;
+        let in_volumes = unsent.volumes.is_some();
+        let unsent = Unsent { sealed, message_id: String::new(), volumes: None, ..unsent };
+        Ok(self.weigh(told, unsent, in_volumes)?.0)
+    }
+
+    /// Enters the bytes of the mail with a package, its name, and into which volumes it is cut.
+    fn weigh(
+        &self,
+        told: &Orders,
+        mut unsent: Unsent,
+        in_volumes: bool,
+    ) -> Result<(Unsent, Letter), Failure> {
         let letter = self.letter(told, &unsent)?;
         unsent.message_id.clone_from(&letter.message_id);
-        let (carried_bytes, signature) = self.wrapper.room(&self.note.to, size_bytes);
-        let signature = signature.as_deref();
-        unsent.mail_bytes = mail::size_bytes(&letter, carried_bytes, signature)?;
-        let limit = self.limit_bytes.filter(|limit| self.in_volumes && unsent.mail_bytes > *limit);
+        let signature = self.wrapper.signature_room(&self.note.to);
+        let (_, carried_bytes) = unsent.carried();
+        unsent.mail_bytes = mail::size_bytes(&letter, carried_bytes, signature.as_deref())?;
+        let limit = self.limit_bytes.filter(|limit| in_volumes && unsent.mail_bytes > *limit);
         if let Some(limit) = limit {
-            volumes::cut(&mut unsent, &letter, &told.identity.here.address, signature, limit)?;
+            let here = &told.identity.here.address;
+            volumes::cut(&mut unsent, &letter, here, signature.as_deref(), limit)?;
         }
         Ok((unsent, letter))
     }
@@ -685,11 +707,10 @@ impl Walk<'_, '_> {
         let made_s = i64::try_from(unsent.made_ms / 1000).unwrap_or(i64::MAX);
         let date = Timestamp::from_second(made_s)?.to_zoned(TimeZone::system());
         let to = told.identity.remotes[told.visit].address.clone();
-        let sealed = self.wrapper.seals(&to);
+        // What is in a sealed mail is not to be told by its digest either.
+        let (sha256, _) = unsent.carried();
         let message_id = match unsent.message_id.as_str() {
-            // The name of a sealed mail is not to tell the digest of what is in it.
-            "" if sealed => message_id(&sha256_of(&unsent.sha256[..])?.0, made_s, &from),
-            "" => message_id(&unsent.sha256, made_s, &from),
+            "" => message_id(&sha256, made_s, &from),
             known => known.to_owned(),
         };
         Ok(Letter {
@@ -700,8 +721,8 @@ impl Walk<'_, '_> {
             files: told.members(),
             date,
             message_id,
-            sha256: unsent.sha256,
-            sealed,
+            sha256,
+            sealed: unsent.sealed.is_some(),
             unattended: !session.may_ask(),
             in_reply_to: Some(unsent.in_reply_to.clone()),
             volume: None,

@@ -2,13 +2,15 @@
 //! projects of this account; and what no project takes.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::edge::queue::{Arrival, Entry, EntryState, Filed, Judgement, Queue, is_volume};
 use crate::edge::state::State;
+use crate::format::volume;
 use crate::model::limits::SIGNATURE_BYTES_MAX;
 use crate::model::project::Identity;
 
@@ -70,7 +72,8 @@ fn choose_file(queue: &Queue, file: &Path) -> Result<Choice, Failure> {
     if !is_volume(&opened).map_err(at)? {
         return import(queue, file).map(Choice::Entry);
     }
-    let arrival = Arrival { known: true, ..Arrival::default() };
+    let arrival =
+        Arrival { known: true, signatures: signatures_beside(file)?, ..Arrival::default() };
     Ok(match queue.take_volume(&opened, &arrival)? {
         Filed::Entry(id) => Choice::Entry(id),
         Filed::Waits(id, standing) => {
@@ -115,31 +118,38 @@ fn import(queue: &Queue, file: &Path) -> Result<String, Failure> {
             count => incoming.write(&buffer[..count])?,
         }
     }
-    let signatures = match File::open(beside(file)) {
-        Ok(signature) => {
-            let mut bytes = Vec::new();
-            // One past the bound, so that what is too long is seen to be.
-            signature.take(SIGNATURE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(at)?;
-            vec![bytes]
-        }
-        Err(_) => Vec::new(),
-    };
     let spooled = incoming.settle()?;
     if spooled.judgement == Judgement::NotAPackage {
         return Err(Failure::new(format!("{}: this is no package", file.display())));
     }
+    let signatures = signatures_beside(file)?;
     let arrival = Arrival { signatures, known: true, ..Arrival::default() };
     Ok(queue.deliver(spooled, &arrival)?.id)
 }
 
+/// Reads the signature that lies beside a package, or beside a volume of it.
+fn signatures_beside(file: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+    let path = beside(file);
+    let Ok(signature) = File::open(&path) else { return Ok(Vec::new()) };
+    let mut bytes = Vec::new();
+    // One past the bound, so that what is too long is seen to be.
+    signature
+        .take(SIGNATURE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    Ok(vec![bytes])
+}
+
 /// Returns where the signature of a package in a file would be: `NAME.sig`, and `NAME.sig.age` for
-/// `NAME.age`.
+/// `NAME.age`; that of a volume is that of its whole.
 pub(super) fn beside(file: &Path) -> PathBuf {
-    let is_sealed = file.extension().is_some_and(|extension| extension == "age");
-    let mut signature =
-        if is_sealed { file.with_extension("") } else { file.to_owned() }.into_os_string();
-    signature.push(if is_sealed { ".sig.age" } else { ".sig" });
-    PathBuf::from(signature)
+    let name = file.file_name().unwrap_or_default().as_bytes();
+    let name = volume::whole_name(name).unwrap_or(name);
+    let (name, end) = match name.strip_suffix(b".age") {
+        Some(name) => (name, &b".sig.age"[..]),
+        None => (name, &b".sig"[..]),
+    };
+    file.with_file_name(OsStr::from_bytes(&[name, end].concat()))
 }
 
 /// The projects to process: the one of the current folder, else every one known on this account.

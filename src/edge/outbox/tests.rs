@@ -20,6 +20,7 @@ fn unsent(bytes: &[u8]) -> Unsent {
         files: 3,
         removes: 1,
         is_part: false,
+        sealed: None,
         volumes: None,
     }
 }

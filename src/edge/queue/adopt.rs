@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{at, mtime_ms, names, now_ms, open_checked, remove_file, sync_dir};
 use super::judge::{is_cut_short, is_volume};
-use super::parts::is_volume_cut_short;
+use super::parts::{is_volume_cut_short, whole_of_volume};
 use super::{Arrival, Judgement, Queue, QueueError, digest_in_name, file_name};
 use crate::format::statement;
+use crate::format::volume;
 use crate::model::limits::{PACKAGE_BYTES_MAX, SIGNATURE_BYTES_MAX};
 
 /// A dropped file that ends early and is younger than this may still be being written.
@@ -120,13 +121,7 @@ impl Queue {
         // What a person put here is nobody's flood.
         let arrival = Arrival { known: true, ..Arrival::default() };
         self.deliver(spooled, &arrival)?;
-        if let Some(mut record) = self.record(&sha256)?
-            && record.state.waits()
-        {
-            let name = path.file_name().unwrap_or_default().as_bytes();
-            record.dropped = name.to_vec();
-            self.write_record(&sha256, &record, true)?;
-        }
+        self.note_dropped(&sha256, path.file_name().unwrap_or_default().as_bytes())?;
         if path != self.waiting_path(&sha256, sealed) {
             remove_file(path)?;
             sync_dir(&self.dir.join("new"))?;
@@ -146,9 +141,23 @@ impl Queue {
             return Ok(Some("not yet all of a volume".to_owned()));
         }
         self.take_volume(file, &Arrival { known: true, ..Arrival::default() })?;
+        let name = path.file_name().unwrap_or_default().as_bytes();
+        if let Some(whole) = volume::whole_name(name)
+            && let Some(sha256) = whole_of_volume(file).map_err(at(path))?
+        {
+            self.note_dropped(&sha256, whole)?;
+        }
         remove_file(path)?;
         sync_dir(&self.dir.join("new"))?;
         Ok(None)
+    }
+
+    /// Notes under which name an entry, if it is one, was dropped: its signature may come later.
+    fn note_dropped(&self, sha256: &[u8; 32], name: &[u8]) -> Result<(), QueueError> {
+        let record = self.record(sha256)?.filter(|record| record.state.waits());
+        let Some(mut record) = record else { return Ok(()) };
+        record.dropped = name.to_vec();
+        self.write_record(sha256, &record, true).map(drop)
     }
 
     /// Gives each `NAME.sig` to the entry that lay, or lies, under NAME.
@@ -170,7 +179,10 @@ impl Queue {
             let name = path.file_name().unwrap_or_default().as_bytes();
             let of = signed_name(name).unwrap_or_default();
             let Some(sha256) = by_name.get(&of) else {
-                strays.push((path, "the signature of nothing that is here".to_owned()));
+                strays.push((
+                    path,
+                    "the signature of nothing that is here, or not all of it".to_owned(),
+                ));
                 continue;
             };
             let mut bytes = Vec::new();

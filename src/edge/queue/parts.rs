@@ -28,8 +28,8 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use self::incoming::What;
-pub(super) use self::incoming::is_volume_cut_short;
 pub use self::incoming::{Claim, IncomingPart, SpooledPart};
+pub(super) use self::incoming::{is_volume_cut_short, whole_of_volume};
 use self::joint::Joint;
 use self::set::{Joined, Kept, Share, Slice};
 use super::disk::{at, exists, make_dir, names, now_ms, remove_file, sync_dir};

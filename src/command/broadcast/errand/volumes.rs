@@ -19,7 +19,7 @@ use crate::format::volume::{self, Place, Volume};
 use crate::model::Address;
 use crate::model::orders::Orders;
 
-/// Cuts a package into volumes whose mails have at most `limit_bytes`, where that can be done.
+/// Cuts a package, or what it is sealed in, into volumes whose mails have at most `limit_bytes`, where that can be done.
 pub(super) fn cut(
     unsent: &mut Unsent,
     letter: &Letter,
@@ -30,8 +30,9 @@ pub(super) fn cut(
     let Some(room_bytes) = mail::volume_room(letter, here, signature, limit_bytes)? else {
         return Ok(());
     };
-    let room_bytes = volume::even_room(unsent.size_bytes, room_bytes);
-    let Some(places) = volume::plan(0, unsent.size_bytes, room_bytes, 0) else { return Ok(()) };
+    let (_, carried_bytes) = unsent.carried();
+    let room_bytes = volume::even_room(carried_bytes, room_bytes);
+    let Some(places) = volume::plan(0, carried_bytes, room_bytes, 0) else { return Ok(()) };
     let volumes = u64::try_from(places.len()).unwrap_or(u64::MAX);
     unsent.volumes = Some(Volumes { sent: 0, sent_bytes: 0, room_bytes });
     unsent.mail_bytes =
@@ -61,15 +62,15 @@ impl Walk<'_, '_> {
             return Ok(answer.map_err(|failure| Refusal { failure, mail_bytes }));
         };
         let here = &told.identity.here.address;
-        let places = self.places(letter, here, signature, unsent.size_bytes, volumes)?;
+        let (whole, total_bytes) = unsent.carried();
+        let places = self.places(letter, here, signature, total_bytes, volumes)?;
         let at = |error: std::io::Error| Failure::new(format!("{}: {error}", path.display()));
         let file = File::open(path).map_err(at)?;
         let mut bytes = 0;
         for place in places {
             let run = Window::from(&file, place.offset, place.end());
             let (sha256, _) = sha256_of(run).map_err(at)?;
-            let (here, whole) = (here.clone(), letter.sha256);
-            let volume = Volume { here, whole, total_bytes: unsent.size_bytes, place, sha256 };
+            let volume = Volume { here: here.clone(), whole, total_bytes, place, sha256 };
             let length = volume::header(&volume).len() as u64 + place.length_bytes;
             let message_id = mail::volume_message_id(&letter.message_id, &place);
             let letter = Letter { message_id, volume: Some(volume), ..letter.clone() };

@@ -170,10 +170,19 @@ impl Queue {
 /// Whether a volume's file ends before what its header says.
 pub(in crate::edge::queue) fn is_volume_cut_short(file: &File) -> io::Result<bool> {
     let end = file.metadata()?.len();
+    Ok(match header_of(file)? {
+        Some((volume, header)) => end < header as u64 + volume.place.length_bytes,
+        None => end < VOLUME_HEADER_BYTES_MAX as u64,
+    })
+}
+
+/// Returns the digest of the package that a file is a volume of; `None` where its header is damaged.
+pub(in crate::edge::queue) fn whole_of_volume(file: &File) -> io::Result<Option<[u8; 32]>> {
+    Ok(header_of(file)?.map(|(volume, _)| volume.whole))
+}
+
+fn header_of(file: &File) -> io::Result<Option<(Volume, usize)>> {
     let mut head = Vec::new();
     Window::new(file, VOLUME_HEADER_BYTES_MAX as u64).read_to_end(&mut head)?;
-    Ok(match volume::parse(&head) {
-        Ok((volume, header)) => end < header as u64 + volume.place.length_bytes,
-        Err(_) => end < VOLUME_HEADER_BYTES_MAX as u64,
-    })
+    Ok(volume::parse(&head).ok())
 }
