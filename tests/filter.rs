@@ -651,11 +651,12 @@ fn a_full_queue_keeps_strangers_out_and_friends_waiting() {
     let mail = &shapes(&package("T"))[0].1;
     drop(ground.queue());
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let fill = |known: u64, unknown: u64| {
-        let tally = format!("tally {known} 0 {unknown} 0 0 0 {}\n", now.as_millis());
+    let fill = |unknown: u64, says: u64, proved: u64| {
+        let counts = format!("{unknown} 0 {says} 0 {proved} 0 0 0");
+        let tally = format!("tally {counts} {}\n", now.as_millis());
         fs::write(ground.queue_dir().join("tally"), tally).unwrap();
     };
-    fill(0, 10_000);
+    fill(10_000, 0, 0);
     ground.deliver(mail, 0);
     assert!(ground.waiting().is_empty());
     assert!(ground.log().contains("not kept"), "{}", ground.log());
@@ -666,17 +667,22 @@ fn a_full_queue_keeps_strangers_out_and_friends_waiting() {
     fs::create_dir_all(ground.path(".local/state/remsync")).unwrap();
     let register = ground.path(".local/state/remsync/projects");
     fs::write(register, format!("{}\n", project.display())).unwrap();
-    // An address proves nothing: what no key that we trust signed stays a stranger's.
-    fill(0, 10_000);
+    // An address proves nothing: what no key that we trust signed has half the room, and waits.
+    fill(10_000, 40_000, 0);
+    assert_trouble(&ground.deliver_with(&[], mail), "full");
+    fill(10_000, 39_999, 50_000);
     ground.deliver(mail, 0);
-    assert!(ground.waiting().is_empty());
+    assert_eq!(ground.waiting().len(), 1);
+    let again = ground.waiting().remove(0);
+    ground.queue().remove(&ground.queue().find(&again).unwrap()).unwrap();
+    // Where the settings take an address for a proof, it has all of it.
     fs::create_dir_all(ground.path(".config/remsync")).unwrap();
     let settings = "[trust]\nunsigned = \"accept\"\n";
     fs::write(ground.path(".config/remsync/config.toml"), settings).unwrap();
-    fill(90_000, 10_000);
+    fill(10_000, 40_000, 50_000);
     assert_trouble(&ground.deliver_with(&[], mail), "full");
     assert!(ground.waiting().is_empty());
-    fill(89_999, 10_000);
+    fill(10_000, 40_000, 49_999);
     ground.deliver(mail, 0);
     assert_eq!(ground.waiting().len(), 1);
 }

@@ -12,7 +12,7 @@ use remsync::format::volume::{Place, Volume, header};
 use remsync::model::Address;
 use support::archive::noise;
 use support::trust::{
-    deliver, drop_all, mail, pack, packed_anew, processed, ssh_key, ssh_verifies, tool,
+    deliver, drop_all, mail, pack, packed_anew, processed, ssh_key, ssh_sign, ssh_verifies, tool,
     trusting_pair, try_tool,
 };
 use support::{Home, World};
@@ -318,6 +318,26 @@ fn a_package_in_volumes_is_signed_as_one() {
     fs::write(&package, joined(&volumes)).unwrap();
     let signers = b.top.join("allowed_signers");
     assert!(ssh_verifies(&signers, "a@a.example", &package, &signatures[0]));
+
+    // A volume is vouched for before the others have come: its room is not that of strangers.
+    let room = |signatures: &[Vec<u8>]| {
+        deliver(&b, &mail(&volumes[0], signatures));
+        let parts = b.top.join(".local/state/remsync/queue/parts");
+        let tally = fs::read_to_string(parts.join("tally")).unwrap();
+        let (entries, _) = b.json(&["queue", "list"]);
+        let waits = entries.as_array().unwrap().iter().find(|e| e["state"] == "waiting").unwrap();
+        b.run(&["queue", "drop", waits["id"].as_str().unwrap()]).done();
+        let counts: Vec<&str> = tally.split(' ').skip(1).step_by(2).take(3).collect();
+        counts.iter().position(|count| *count == "1").unwrap()
+    };
+    let other = ssh_key(&world, "other", "ed25519", "");
+    let (no, says, proved) = (0, 1, 2);
+    assert_eq!(room(&[]), says);
+    assert_eq!(room(&[ssh_sign(&other, "remsync-package", &package)]), says);
+    assert_eq!(room(&[signatures[0].clone()]), proved);
+    b.run(&["delete", "remote", "a@a.example"]).done();
+    assert_eq!(room(&[signatures[0].clone()]), no);
+    b.run(&["create", "remote", "a@a.example", "-"]).done();
 
     // Without it the whole is held; with that of one mail it is judged anew.
     for volume in &volumes {

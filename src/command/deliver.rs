@@ -329,7 +329,7 @@ impl Delivery<'_> {
             from: envelope.from.clone(),
             message_id: envelope.message_id.clone(),
             signatures: signatures.to_vec(),
-            known: vouch::is_known(self.places, self.settings, &spooled, origin, signatures),
+            known: vouch::known(self.places, self.settings, &spooled, origin, signatures),
         };
         let bytes = spooled.size_bytes;
         let delivered = self.queue.deliver(spooled, &arrival)?;
@@ -345,12 +345,12 @@ impl Delivery<'_> {
         signatures: &[Vec<u8>],
         joined_max: usize,
     ) -> Result<bool, DeliverError> {
-        let origin = part.origin().unwrap_or_default();
+        let from = envelope.from.as_str();
         let arrival = Arrival {
             from: envelope.from.clone(),
             message_id: envelope.message_id.clone(),
             signatures: signatures.to_vec(),
-            known: self.places.knows_remote(origin) || self.places.knows_remote(&envelope.from),
+            known: vouch::known_part(self.places, self.settings, &part, from, signatures),
         };
         let bytes = part.size_bytes;
         let (taken, dropped) = self.queue.take_part(part, &arrival, &envelope.subject)?;
@@ -383,8 +383,7 @@ impl Delivery<'_> {
                 let (bytes, words) = (whole.spooled.size_bytes, words_of(&whole.spooled.judgement));
                 let (spooled, signatures) = (&whole.spooled, &whole.arrival.signatures);
                 let origin = origin_of(spooled, &whole.arrival.from);
-                let known =
-                    vouch::is_known(self.places, self.settings, spooled, origin, signatures);
+                let known = vouch::known(self.places, self.settings, spooled, origin, signatures);
                 let delivered = self.queue.deliver_whole(*whole, known)?;
                 self.log_entry(&delivered, bytes, &format!("joined, {words}"));
                 return Ok(true);

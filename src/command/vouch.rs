@@ -8,7 +8,7 @@ use std::fs::File;
 use jiff::Timestamp;
 
 use crate::edge::places::Places;
-use crate::edge::queue::{Entry, Queue, Spooled};
+use crate::edge::queue::{Entry, Known, Queue, Spooled, SpooledPart};
 use crate::edge::trust::Trust;
 use crate::format::settings::{Settings, Unsigned};
 use crate::model::project::Format;
@@ -45,27 +45,55 @@ pub fn tell_faults(session: &Session, trust: &Trust) {
     }
 }
 
-/// Whether a package may take the room of those we know. An address proves nothing: unless the
-/// settings take what is not signed, a signature has to. Whom we trust may not be to be read: that
-/// is trouble of ours, and no reason to turn a package away.
-pub fn is_known(
+/// Says whether a package comes from somebody whom we know: an address proves nothing, a signature
+/// does, and the settings may take one for the other.
+pub fn known(
     places: &Places,
     settings: &Settings,
     package: &Spooled,
     origin: &str,
     signatures: &[Vec<u8>],
-) -> bool {
-    let is_vouched = || {
-        if settings.unsigned == Some(Unsigned::Accept) {
-            return Some(true);
-        }
-        let trust =
-            Trust::load(&places.allowed_signers(settings), &places.revoked_keys(settings)).ok()?;
-        let now_ms = Timestamp::now().as_millisecond().unsigned_abs();
-        let standing = trust.standing(&package.open().ok()?, signatures, origin, now_ms).ok()?;
-        Some(standing.is_good())
+) -> Known {
+    known_by(places, settings, origin, |trust, now_ms| {
+        trust.standing(&package.open().ok()?, signatures, origin, now_ms).ok()
+    })
+}
+
+/// As [`known`], of a part of a package in the mail of `from`. A volume names the digest of its whole,
+/// and that alone is what our signatures of such packages are made of.
+pub fn known_part(
+    places: &Places,
+    settings: &Settings,
+    part: &SpooledPart,
+    from: &str,
+    signatures: &[Vec<u8>],
+) -> Known {
+    let Some(volume) = part.volume() else {
+        return known_by(places, settings, from, |_, _| None);
     };
-    places.knows_remote(origin) && is_vouched().unwrap_or(true)
+    let origin = volume.here.as_str();
+    known_by(places, settings, origin, |trust, now_ms| {
+        Some(trust.standing_of_sha256(&volume.whole, signatures, origin, now_ms))
+    })
+}
+
+/// Whom we trust may not be to be read: that is trouble of ours, and proves nothing either way.
+fn known_by(
+    places: &Places,
+    settings: &Settings,
+    origin: &str,
+    standing: impl FnOnce(&Trust, u64) -> Option<Standing>,
+) -> Known {
+    if !places.knows_remote(origin) {
+        return Known::No;
+    }
+    if settings.unsigned == Some(Unsigned::Accept) {
+        return Known::Proved;
+    }
+    let trust = Trust::load(&places.allowed_signers(settings), &places.revoked_keys(settings));
+    let now_ms = Timestamp::now().as_millisecond().unsigned_abs();
+    let standing = trust.ok().and_then(|trust| standing(&trust, now_ms));
+    if standing.is_some_and(|standing| standing.is_good()) { Known::Proved } else { Known::Says }
 }
 
 /// Why a package may not be applied; `None` where its signature is good, the settings let it, or a

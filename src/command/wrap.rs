@@ -13,12 +13,13 @@ use sha2::{Digest, Sha256};
 
 use crate::edge::outbox::Sealed;
 use crate::edge::seal::seal;
-use crate::edge::signing::{Signer, sha512_of};
+use crate::edge::signing::{Signer, digest_of};
 use crate::edge::trust;
 use crate::format::digest::sha256_of;
 use crate::format::public_key::PublicKey;
 use crate::format::revoked::Revoked;
 use crate::format::seal_keys::SealKeys;
+use crate::format::sshsig::Hash;
 use crate::model::Address;
 use crate::model::limits::PACKAGE_BYTES_MAX;
 use crate::model::project::Format;
@@ -62,15 +63,22 @@ impl Wrapper {
     }
 
     /// Signs a package; what goes to a site that gets sealed packages is sealed. `None` where no key
-    /// signs.
+    /// signs. One that goes in volumes is signed by the digest that they name, so that each of them
+    /// is vouched for before the others have come.
     ///
     /// # Errors
     /// It cannot be signed or sealed; then it may not go out.
-    pub fn sign(&self, package: &Path, to: &Address) -> Result<Option<Vec<u8>>, Failure> {
+    pub fn sign(
+        &self,
+        package: &Path,
+        to: &Address,
+        in_volumes: bool,
+    ) -> Result<Option<Vec<u8>>, Failure> {
         let Some(signer) = &self.signer else { return Ok(None) };
         let at = |error: io::Error| Failure::new(format!("{}: {error}", package.display()));
-        let digest = sha512_of(File::open(package).map_err(at)?).map_err(at)?;
-        let signature = signer.sign(&digest)?.into_bytes();
+        let hash = if in_volumes { Hash::Sha256 } else { Hash::Sha512 };
+        let digest = digest_of(hash, File::open(package).map_err(at)?).map_err(at)?;
+        let signature = signer.sign(hash, &digest)?.into_bytes();
         let Some(key) = self.seal_key(to)? else { return Ok(Some(signature)) };
         let mut sealed = Vec::new();
         seal(key, &mut signature.as_slice(), &mut sealed)

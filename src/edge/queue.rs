@@ -159,8 +159,21 @@ pub struct Arrival {
     pub message_id: String,
     /// Detached signatures that came with it.
     pub signatures: Vec<Vec<u8>>,
-    /// A project of this account has its originator as a remote.
-    pub known: bool,
+    /// Whether a project of this account knows its originator.
+    pub known: Known,
+}
+
+/// Whether whoever sent something is one that a project of this account has as a remote: how much
+/// room there is for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Known {
+    /// No project has the address: such share a tenth of the room.
+    #[default]
+    No,
+    /// The address is a remote's, and anybody can write it: such share a half.
+    Says,
+    /// A key that is trusted vouches for it, or a person brought it: all that is left.
+    Proved,
 }
 
 /// What became of a delivery.
@@ -483,6 +496,32 @@ impl Queue {
     }
 }
 
+impl Known {
+    const ALL: [Known; 3] = [Known::No, Known::Says, Known::Proved];
+
+    /// The word for it, in files.
+    fn word(self) -> &'static str {
+        match self {
+            Known::No => "no",
+            Known::Says => "says",
+            Known::Proved => "yes",
+        }
+    }
+
+    fn of_word(word: &str) -> Known {
+        Known::ALL.into_iter().find(|known| known.word() == word).unwrap_or_default()
+    }
+
+    /// Returns how much of a bound such have, together with all that are less well known.
+    fn share(self, bound: u64) -> u64 {
+        match self {
+            Known::No => bound / 10,
+            Known::Says => bound / 2,
+            Known::Proved => bound,
+        }
+    }
+}
+
 impl EntryState {
     fn waits(self) -> bool {
         matches!(self, EntryState::New | EntryState::Held)
@@ -704,7 +743,7 @@ mod tests {
     }
 
     /// Delivers bytes as if they had been judged so.
-    fn deliver(queue: &Queue, bytes: &[u8], judgement: Judgement, known: bool) -> Outcome {
+    fn deliver(queue: &Queue, bytes: &[u8], judgement: Judgement, known: Known) -> Outcome {
         let mut spooled = spool(queue, bytes);
         spooled.judgement = judgement;
         let arrival = Arrival { known, ..Arrival::default() };
@@ -738,8 +777,8 @@ mod tests {
     #[test]
     fn an_entry_lives_through_its_states() {
         let (_dir, queue) = queue(ROOMY);
-        assert_eq!(deliver(&queue, b"bytes", sound(), false), Outcome::Queued);
-        assert_eq!(deliver(&queue, b"bytes", sound(), false), Outcome::Already);
+        assert_eq!(deliver(&queue, b"bytes", sound(), Known::No), Outcome::Queued);
+        assert_eq!(deliver(&queue, b"bytes", sound(), Known::No), Outcome::Already);
         let entry = only(&queue);
         assert_eq!((entry.title.as_str(), entry.serial, entry.size_bytes), ("T\n%é", 7, 5));
         queue.hold(&entry, "wait\tfor it").unwrap();
@@ -752,7 +791,7 @@ mod tests {
         let entry = only(&queue);
         assert_eq!((entry.state, entry.reason.as_str()), (EntryState::Refused, "no"));
         assert_eq!(names(&queue.dir.join("new")).unwrap().len(), 0);
-        assert_eq!(deliver(&queue, b"bytes", sound(), false), Outcome::Already);
+        assert_eq!(deliver(&queue, b"bytes", sound(), Known::No), Outcome::Already);
         queue.retry(&entry).unwrap();
         let entry = only(&queue);
         assert_eq!(entry.state, EntryState::New);
@@ -762,10 +801,10 @@ mod tests {
         assert_eq!((entry.state, &entry.path), (EntryState::Done, &None));
         assert!(matches!(queue.open_entry(&entry), Err(QueueError::NoBytes { .. })));
         assert!(matches!(queue.retry(&entry), Err(QueueError::NoBytes { .. })));
-        assert_eq!(deliver(&queue, b"bytes", sound(), false), Outcome::Already);
+        assert_eq!(deliver(&queue, b"bytes", sound(), Known::No), Outcome::Already);
         queue.remove(&entry).unwrap();
         assert!(queue.list().unwrap().is_empty());
-        assert_eq!(deliver(&queue, b"bytes", sound(), false), Outcome::Queued);
+        assert_eq!(deliver(&queue, b"bytes", sound(), Known::No), Outcome::Queued);
     }
 
     #[test]
@@ -776,9 +815,9 @@ mod tests {
             queue.list().unwrap();
             assert_eq!(tally(&queue), kept, "{step}");
         };
-        deliver(&queue, b"one", sound(), true);
-        deliver(&queue, b"second", sound(), false);
-        deliver(&queue, b"bad", Judgement::Refused("x".into()), false);
+        deliver(&queue, b"one", sound(), Known::Proved);
+        deliver(&queue, b"second", sound(), Known::No);
+        deliver(&queue, b"bad", Judgement::Refused("x".into()), Known::No);
         counted_is_kept("delivered");
         let entries = queue.list().unwrap();
         queue.refuse(&entries[0], "x").unwrap();
@@ -797,33 +836,41 @@ mod tests {
     fn bounds_hold_at_the_bound() {
         let (_dir, queue) = queue(Bounds { entries_max: 20, bytes_max: 1_000 });
         for n in 0..2_u8 {
-            assert_eq!(deliver(&queue, &[n], sound(), false), Outcome::Queued);
+            assert_eq!(deliver(&queue, &[n], sound(), Known::No), Outcome::Queued);
         }
-        assert_eq!(deliver(&queue, b"x", sound(), false), Outcome::NotKept);
-        assert_eq!(deliver(&queue, &[0], sound(), false), Outcome::Already);
-        for n in 2..20_u8 {
-            assert_eq!(deliver(&queue, &[n], sound(), true), Outcome::Queued);
+        assert_eq!(deliver(&queue, b"x", sound(), Known::No), Outcome::NotKept);
+        assert_eq!(deliver(&queue, &[0], sound(), Known::No), Outcome::Already);
+        for n in 2..10_u8 {
+            assert_eq!(deliver(&queue, &[n], sound(), Known::Says), Outcome::Queued);
+        }
+        let says = Arrival { known: Known::Says, ..Arrival::default() };
+        let spooled = Spooled { judgement: sound(), ..spool(&queue, b"x") };
+        let full = queue.deliver(spooled, &says);
+        assert!(matches!(full, Err(QueueError::Full { .. })), "{full:?}");
+        for n in 10..20_u8 {
+            assert_eq!(deliver(&queue, &[n], sound(), Known::Proved), Outcome::Queued);
         }
         let full = queue.deliver(
             Spooled { judgement: sound(), ..spool(&queue, b"x") },
-            &Arrival { known: true, ..Arrival::default() },
+            &Arrival { known: Known::Proved, ..Arrival::default() },
         );
         assert!(matches!(full, Err(QueueError::Full { .. })), "{full:?}");
         // What somebody took away by hand is noticed, not at once but before long.
         fs::remove_file(queue.list().unwrap()[5].path.as_ref().unwrap()).unwrap();
         queue.with_tally(|tally| tally.recounted_ms = 0).unwrap();
-        assert_eq!(deliver(&queue, b"x", sound(), true), Outcome::Queued);
+        assert_eq!(deliver(&queue, b"x", sound(), Known::Proved), Outcome::Queued);
         assert_eq!(names(&queue.dir.join("tmp")).unwrap().len(), 0);
     }
 
     #[test]
     fn bytes_have_a_bound_too() {
         let (_dir, queue) = queue(Bounds { entries_max: 1_000, bytes_max: 1_000 });
-        assert_eq!(deliver(&queue, &[0; 101], sound(), false), Outcome::NotKept);
-        assert_eq!(deliver(&queue, &[0; 100], sound(), false), Outcome::Queued);
-        assert_eq!(deliver(&queue, &[1; 900], sound(), true), Outcome::Queued);
+        assert_eq!(deliver(&queue, &[0; 101], sound(), Known::No), Outcome::NotKept);
+        assert_eq!(deliver(&queue, &[0; 100], sound(), Known::No), Outcome::Queued);
+        assert_eq!(deliver(&queue, &[2; 400], sound(), Known::Says), Outcome::Queued);
+        assert_eq!(deliver(&queue, &[1; 500], sound(), Known::Proved), Outcome::Queued);
         let one_more = Spooled { judgement: sound(), ..spool(&queue, b"x") };
-        let known = Arrival { known: true, ..Arrival::default() };
+        let known = Arrival { known: Known::Proved, ..Arrival::default() };
         assert!(matches!(queue.deliver(one_more, &known), Err(QueueError::Full { .. })));
     }
 
@@ -862,11 +909,11 @@ mod tests {
     fn a_crash_between_two_steps_is_made_good() {
         let (_dir, queue) = queue(ROOMY);
         // The note, and not yet the file: the mail comes again.
-        deliver(&queue, b"bytes", sound(), false);
+        deliver(&queue, b"bytes", sound(), Known::No);
         let entry = only(&queue);
         fs::remove_file(entry.path.as_ref().unwrap()).unwrap();
         assert!(queue.list().unwrap().is_empty());
-        assert_eq!(deliver(&queue, b"bytes", sound(), false), Outcome::Queued);
+        assert_eq!(deliver(&queue, b"bytes", sound(), Known::No), Outcome::Queued);
         // Done or refused in the note, and the file still there.
         for (state, left) in [(EntryState::Refused, true), (EntryState::Done, false)] {
             let entry = only(&queue);
@@ -878,9 +925,9 @@ mod tests {
         }
         // A note that is torn is none.
         queue.remove(&only(&queue)).unwrap();
-        deliver(&queue, b"bytes", sound(), false);
+        deliver(&queue, b"bytes", sound(), Known::No);
         fs::write(queue.meta_path(&only(&queue).sha256), "state\tne").unwrap();
-        assert_eq!(deliver(&queue, b"bytes", sound(), false), Outcome::Queued);
+        assert_eq!(deliver(&queue, b"bytes", sound(), Known::No), Outcome::Queued);
         assert_eq!(only(&queue).state, EntryState::New);
     }
 
@@ -901,7 +948,7 @@ mod tests {
         let (_dir, queue) = queue(ROOMY);
         let mut first: std::collections::HashMap<u8, usize> = std::collections::HashMap::new();
         for n in 0..20_u8 {
-            deliver(&queue, &[n], sound(), true);
+            deliver(&queue, &[n], sound(), Known::Proved);
         }
         let entries = queue.list().unwrap();
         for entry in &entries {
@@ -921,7 +968,7 @@ mod tests {
     #[test]
     fn the_same_beginning_gives_a_longer_id() {
         let (_dir, queue) = queue(ROOMY);
-        deliver(&queue, b"x", sound(), true);
+        deliver(&queue, b"x", sound(), Known::Proved);
         let one = only(&queue);
         let mut two = one.clone();
         two.sha256[31] ^= 1;
@@ -938,7 +985,11 @@ mod tests {
         let (_dir, queue) = queue(ROOMY);
         let lock = queue.lock().unwrap();
         assert!(matches!(queue.lock(), Err(QueueError::Lock(LockError::Busy { .. }))));
-        assert_eq!(deliver(&queue, b"x", sound(), true), Outcome::Queued, "delivering goes on");
+        assert_eq!(
+            deliver(&queue, b"x", sound(), Known::Proved),
+            Outcome::Queued,
+            "delivering goes on"
+        );
         drop(lock);
         queue.lock().unwrap();
     }
@@ -946,7 +997,7 @@ mod tests {
     #[test]
     fn a_signature_has_a_bound() {
         let (_dir, queue) = queue(ROOMY);
-        deliver(&queue, b"x", sound(), true);
+        deliver(&queue, b"x", sound(), Known::Proved);
         let entry = only(&queue);
         let path = entry.path.clone().unwrap();
         for (bytes, left, count) in [(SIGNATURE_BYTES_MAX + 1, 1, 0), (SIGNATURE_BYTES_MAX, 0, 1)] {

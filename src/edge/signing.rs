@@ -20,7 +20,7 @@ use super::agent::{Agent, AgentError};
 use super::secret::{SecretError, check_private};
 use crate::format::public_key::{KeyFault, PublicKey, big_number};
 use crate::format::settings::Secret;
-use crate::format::sshsig;
+use crate::format::sshsig::{self, Hash};
 
 /// Bytes of a file with a key.
 const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
@@ -127,8 +127,8 @@ impl Signer {
     ///
     /// # Errors
     /// The agent would not, or the key cannot.
-    pub fn sign(&self, sha512: &[u8; 64]) -> Result<String, SigningError> {
-        let message = sshsig::message_to_sign(sha512);
+    pub fn sign(&self, hash: Hash, digest: &[u8]) -> Result<String, SigningError> {
+        let message = sshsig::message_to_sign(hash, digest);
         let (signature, key) = match self {
             Signer::Agent(agent, key) => (agent.sign(key, &message)?, key),
             Signer::File(private, key) => {
@@ -140,18 +140,24 @@ impl Signer {
         if !key.verifies(&message, &signature) {
             return Err(SigningError::Failed(key.fingerprint()));
         }
-        Ok(sshsig::print(key, &signature))
+        Ok(sshsig::print(key, hash, &signature))
     }
 }
 
-/// Reads a file to its end and returns the SHA-512 digest that a signature is made of.
+/// Reads to the end and returns the digest that a signature is made of.
 ///
 /// # Errors
 /// It cannot be read.
-pub fn sha512_of(mut from: impl Read) -> io::Result<[u8; 64]> {
-    let mut digest = Sha512::new();
-    io::copy(&mut from, &mut digest)?;
-    Ok(digest.finalize().into())
+pub fn digest_of(hash: Hash, mut from: impl Read) -> io::Result<Vec<u8>> {
+    fn read<D: Digest + Write>(from: &mut impl Read) -> io::Result<Vec<u8>> {
+        let mut digest = D::new();
+        io::copy(from, &mut digest)?;
+        Ok(digest.finalize().to_vec())
+    }
+    match hash {
+        Hash::Sha256 => read::<sha2::Sha256>(&mut from),
+        Hash::Sha512 => read::<sha2::Sha512>(&mut from),
+    }
 }
 
 /// Makes a new ed25519 key: the private half in `path`, 0600, the public one beside it in `.pub`.

@@ -10,8 +10,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
-use sha2::{Digest, Sha256, Sha512};
 
+use super::signing::digest_of;
 use super::window::Window;
 use crate::format::allowed_signers::{self, AllowedSigners};
 use crate::format::public_key::PublicKey;
@@ -82,10 +82,39 @@ impl Trust {
         origin: &str,
         now_ms: u64,
     ) -> io::Result<Standing> {
-        let mut digests = Digests { package, sha256: None, sha512: None };
+        self.best(
+            &mut Digests { package: Some(package), sha256: None, sha512: None },
+            signatures,
+            origin,
+            now_ms,
+        )
+    }
+
+    /// As [`Trust::standing`], of a package of which no more than its SHA-256 is here: a signature
+    /// that was made of another digest vouches for nothing yet.
+    pub fn standing_of_sha256(
+        &self,
+        sha256: &[u8; 32],
+        signatures: &[Vec<u8>],
+        origin: &str,
+        now_ms: u64,
+    ) -> Standing {
+        let sha256 = Some(sha256.to_vec());
+        let mut digests = Digests { package: None, sha256, sha512: None };
+        // What reads no file cannot fail.
+        self.best(&mut digests, signatures, origin, now_ms).unwrap_or(Standing::Unsigned)
+    }
+
+    fn best(
+        &self,
+        digests: &mut Digests<'_>,
+        signatures: &[Vec<u8>],
+        origin: &str,
+        now_ms: u64,
+    ) -> io::Result<Standing> {
         let mut best = Standing::Unsigned;
         for text in signatures {
-            let standing = self.standing_of_one(&mut digests, text, origin, now_ms)?;
+            let standing = self.standing_of_one(digests, text, origin, now_ms)?;
             best = best.max(standing);
         }
         Ok(best)
@@ -214,7 +243,8 @@ pub fn trusts(signers: &AllowedSigners, address: &crate::model::Address, key: &P
 
 /// The digests of a package, made when they are asked for, and once.
 struct Digests<'f> {
-    package: &'f File,
+    /// `None`: only the digests that are here are known.
+    package: Option<&'f File>,
     sha256: Option<Vec<u8>>,
     sha512: Option<Vec<u8>>,
 }
@@ -225,26 +255,12 @@ impl Digests<'_> {
             Hash::Sha256 => &mut self.sha256,
             Hash::Sha512 => &mut self.sha512,
         };
-        if slot.is_none() {
-            let package = Window::new(self.package, u64::MAX);
-            *slot = Some(match hash {
-                Hash::Sha256 => digest_of::<Sha256>(package)?,
-                Hash::Sha512 => digest_of::<Sha512>(package)?,
-            });
+        if slot.is_none()
+            && let Some(package) = self.package
+        {
+            let package = Window::new(package, u64::MAX);
+            *slot = Some(digest_of(hash, package)?);
         }
         Ok(slot.as_deref().unwrap_or_default())
-    }
-}
-
-fn digest_of<D: Digest>(mut from: impl Read) -> io::Result<Vec<u8>> {
-    let mut digest = D::new();
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return Ok(digest.finalize().to_vec()),
-            Ok(count) => digest.update(buffer.get(..count).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }

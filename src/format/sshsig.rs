@@ -23,9 +23,9 @@ const VERSION: u32 = 1;
 /// The digest that a signature was made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hash {
-    /// SHA-256.
+    /// SHA-256, which volumes name.
     Sha256,
-    /// SHA-512, which ssh-keygen and we use.
+    /// SHA-512, which ssh-keygen takes unless it is told otherwise.
     Sha512,
 }
 
@@ -97,16 +97,16 @@ pub fn parse(text: &[u8]) -> Result<Detached, SignatureFault> {
     parse_blob(&blob)
 }
 
-/// Returns what a key signs for the bytes with this SHA-512 digest.
-pub fn message_to_sign(sha512: &[u8; 64]) -> Vec<u8> {
-    message(NAMESPACE.as_bytes(), Hash::Sha512, sha512)
+/// Returns what a key signs for the bytes with this digest.
+pub fn message_to_sign(hash: Hash, digest: &[u8]) -> Vec<u8> {
+    message(NAMESPACE.as_bytes(), hash, digest)
 }
 
 /// Writes the signature that `key` made of [`message_to_sign`].
-pub fn print(key: &PublicKey, signature: &[u8]) -> String {
+pub fn print(key: &PublicKey, hash: Hash, signature: &[u8]) -> String {
     let mut blob = MAGIC.to_vec();
     blob.extend(VERSION.to_be_bytes());
-    for field in [&key.blob(), NAMESPACE.as_bytes(), b"", Hash::Sha512.name(), signature] {
+    for field in [&key.blob(), NAMESPACE.as_bytes(), b"", hash.name(), signature] {
         push_string(field, &mut blob);
     }
     let base64 = STANDARD.encode(blob);
@@ -195,7 +195,7 @@ mod tests {
         assert!(detached.is_over(&Sha512::digest(PACKAGE)));
         assert!(!detached.is_over(&Sha512::digest(b"the package")));
         // What we write is what ssh-keygen wrote.
-        assert_eq!(print(&detached.key, &detached.signature), TEXT);
+        assert_eq!(print(&detached.key, Hash::Sha512, &detached.signature), TEXT);
     }
 
     #[test]

@@ -274,7 +274,9 @@ impl Walk<'_, '_> {
     ) -> Result<Step, Failure> {
         let is_mail = self.view.session.options.to.is_none();
         // What cannot be signed was never tried.
-        let signature = self.wrapper.sign(path, &self.note.to)?;
+        let unsent = self.note.package.as_ref();
+        let in_volumes = unsent.is_some_and(|unsent| unsent.volumes.is_some());
+        let signature = self.wrapper.sign(path, &self.note.to, in_volumes)?;
         report.signed = signature.is_some();
         self.use_up(serial)?;
         let path = match is_mail {

@@ -8,7 +8,7 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::edge::queue::{Arrival, Entry, EntryState, Filed, Judgement, Queue, is_volume};
+use crate::edge::queue::{Arrival, Entry, EntryState, Filed, Judgement, Known, Queue, is_volume};
 use crate::edge::state::State;
 use crate::format::volume;
 use crate::model::limits::SIGNATURE_BYTES_MAX;
@@ -72,8 +72,11 @@ fn choose_file(queue: &Queue, file: &Path) -> Result<Choice, Failure> {
     if !is_volume(&opened).map_err(at)? {
         return import(queue, file).map(Choice::Entry);
     }
-    let arrival =
-        Arrival { known: true, signatures: signatures_beside(file)?, ..Arrival::default() };
+    let arrival = Arrival {
+        known: Known::Proved,
+        signatures: signatures_beside(file)?,
+        ..Arrival::default()
+    };
     Ok(match queue.take_volume(&opened, &arrival)? {
         Filed::Entry(id) => Choice::Entry(id),
         Filed::Waits(id, standing) => {
@@ -123,7 +126,7 @@ fn import(queue: &Queue, file: &Path) -> Result<String, Failure> {
         return Err(Failure::new(format!("{}: this is no package", file.display())));
     }
     let signatures = signatures_beside(file)?;
-    let arrival = Arrival { signatures, known: true, ..Arrival::default() };
+    let arrival = Arrival { signatures, known: Known::Proved, ..Arrival::default() };
     Ok(queue.deliver(spooled, &arrival)?.id)
 }
 

@@ -72,7 +72,7 @@ pub fn open_entry(
     let arrival = Arrival {
         from: entry.from.clone(),
         message_id: entry.message_id.clone(),
-        known: vouch::is_known(&session.places, &session.settings, &spooled, &origin, &signatures),
+        known: vouch::known(&session.places, &session.settings, &spooled, &origin, &signatures),
         signatures,
     };
     let Delivered { id, outcome, .. } = queue.deliver(spooled, &arrival)?;

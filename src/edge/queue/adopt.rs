@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use super::disk::{at, mtime_ms, names, now_ms, open_checked, remove_file, sync_dir};
 use super::judge::{is_cut_short, is_volume};
 use super::parts::{is_volume_cut_short, whole_of_volume};
-use super::{Arrival, Judgement, Queue, QueueError, digest_in_name, file_name};
+use super::{Arrival, Judgement, Known, Queue, QueueError, digest_in_name, file_name};
 use crate::format::statement;
 use crate::format::volume;
 use crate::model::limits::{PACKAGE_BYTES_MAX, SIGNATURE_BYTES_MAX};
@@ -119,7 +119,7 @@ impl Queue {
         }
         let (sha256, sealed) = (spooled.sha256, spooled.judgement == Judgement::Sealed);
         // What a person put here is nobody's flood.
-        let arrival = Arrival { known: true, ..Arrival::default() };
+        let arrival = Arrival { known: Known::Proved, ..Arrival::default() };
         self.deliver(spooled, &arrival)?;
         self.note_dropped(&sha256, path.file_name().unwrap_or_default().as_bytes())?;
         if path != self.waiting_path(&sha256, sealed) {
@@ -140,7 +140,7 @@ impl Queue {
         if is_changed(path, before)? || young && is_volume_cut_short(file).map_err(at(path))? {
             return Ok(Some("not yet all of a volume".to_owned()));
         }
-        self.take_volume(file, &Arrival { known: true, ..Arrival::default() })?;
+        self.take_volume(file, &Arrival { known: Known::Proved, ..Arrival::default() })?;
         let name = path.file_name().unwrap_or_default().as_bytes();
         if let Some(whole) = volume::whole_name(name)
             && let Some(sha256) = whole_of_volume(file).map_err(at(path))?

@@ -34,7 +34,7 @@ use self::joint::Joint;
 use self::set::{Joined, Kept, Share, Slice};
 use super::disk::{at, exists, make_dir, names, now_ms, remove_file, sync_dir};
 use super::{
-    Arrival, Delivered, HOUR_MS, Judgement, Outcome, Queue, QueueError, Spooled, short_id,
+    Arrival, Delivered, HOUR_MS, Judgement, Known, Outcome, Queue, QueueError, Spooled, short_id,
 };
 use crate::edge::lock::{Lock, LockError};
 use crate::format::digest::hex;
@@ -262,7 +262,7 @@ impl Queue {
             reader.consume(n);
         }
         Ok(match self.take_part(incoming.settle()?, arrival, "")?.0 {
-            Taken::Whole(whole) => Filed::Entry(self.deliver_whole(*whole, true)?.id),
+            Taken::Whole(whole) => Filed::Entry(self.deliver_whole(*whole, Known::Proved)?.id),
             Taken::Waits { id, standing } => Filed::Waits(id, standing),
             Taken::Refused { id, reason } => Filed::Refused(id, reason),
             Taken::Already { id } => match self.find_waiting(&id)? {
@@ -280,9 +280,9 @@ impl Queue {
     ///
     /// # Errors
     /// As [`Queue::deliver`]; the parts stay then.
-    pub fn deliver_whole(&self, whole: Whole, known: bool) -> Result<Delivered, QueueError> {
+    pub fn deliver_whole(&self, whole: Whole, known: Known) -> Result<Delivered, QueueError> {
         let Whole { spooled, mut arrival, set, _lock } = whole;
-        arrival.known |= known;
+        arrival.known = known;
         let sha256 = spooled.sha256;
         let delivered = self.deliver(spooled, &arrival)?;
         if delivered.outcome == Outcome::NotKept {
@@ -358,7 +358,8 @@ impl Queue {
             } else if set.note.reason.is_empty()
                 && let Joint::Whole(whole) = self.join(id, lock)?
             {
-                match self.deliver_whole(*whole, false) {
+                let known = whole.arrival.known;
+                match self.deliver_whole(*whole, known) {
                     Err(QueueError::Full { .. }) => {}
                     done => drop(done?),
                 }
@@ -367,7 +368,7 @@ impl Queue {
         let tally = self.count_parts()?;
         self.with_part_tally(|held| {
             // A listing that finds all as it should be changes nothing.
-            if (held.known, held.unknown) != (tally.known, tally.unknown) {
+            if !held.counts_as(&tally) {
                 *held = tally;
             }
         })
@@ -458,7 +459,7 @@ struct Note {
     first_ms: u64,
     last_ms: u64,
     count: Option<u32>,
-    known: bool,
+    known: Known,
     /// Digest of the entry that its parts became.
     done: Option<[u8; 32]>,
     /// Why its parts, all here, are no whole.
@@ -474,7 +475,7 @@ impl Note {
             ("first", self.first_ms.to_string().as_bytes()),
             ("last", self.last_ms.to_string().as_bytes()),
             ("count", self.count.unwrap_or(0).to_string().as_bytes()),
-            ("known", if self.known { b"yes" } else { b"no" }),
+            ("known", self.known.word().as_bytes()),
             ("done", self.done.map_or_else(String::new, |digest| hex(&digest)).as_bytes()),
             ("reason", self.reason.as_bytes()),
         ])
@@ -492,7 +493,7 @@ impl Note {
             first_ms: number("first"),
             last_ms: number("last"),
             count: text("count").parse().ok().filter(|count| *count > 0),
-            known: text("known") == "yes",
+            known: Known::of_word(&text("known")),
             done: statement::hex(&bytes("done")),
             reason: text("reason"),
         }
@@ -641,7 +642,7 @@ impl Queue {
                 note.origin.clone_from(&place.origin);
             }
             note.count = place.count.or(note.count);
-            note.known |= arrival.known;
+            note.known = note.known.max(arrival.known);
             // It may be what mends the set.
             note.reason.clear();
         })?;
@@ -761,7 +762,7 @@ mod tests {
         make(size - head)
     }
 
-    fn take(queue: &Queue, bytes: &[u8], known: bool) -> Result<(Taken, Vec<String>), QueueError> {
+    fn take(queue: &Queue, bytes: &[u8], known: Known) -> Result<(Taken, Vec<String>), QueueError> {
         let mut incoming = queue.incoming_part(Claim::Volume, true).unwrap();
         incoming.write(bytes).unwrap();
         let arrival = Arrival { known, ..Arrival::default() };
@@ -783,25 +784,33 @@ mod tests {
         let (_dir, queue) = queue(100, 1 << 30);
         assert_eq!(first_half(1).len(), 1_000);
         for n in 0..10 {
-            let (taken, dropped) = take(&queue, &first_half(n), false).unwrap();
+            let (taken, dropped) = take(&queue, &first_half(n), Known::No).unwrap();
             assert!(matches!(taken, Taken::Waits { .. }) && dropped.is_empty(), "{taken:?}");
         }
         let counted = tally(&queue);
         assert_eq!(counted.unknown, Amount { parts: 10, bytes: 10_000 });
         // One more: the two oldest go, so that a flood is not answered by one dropping each.
-        let (taken, dropped) = take(&queue, &first_half(10), false).unwrap();
+        let (taken, dropped) = take(&queue, &first_half(10), Known::No).unwrap();
         assert!(matches!(taken, Taken::Waits { .. }), "{taken:?}");
         assert_eq!(dropped, ["000000000000", "010101010101"]);
         assert_eq!(ids(&queue), [2, 3, 4, 5, 6, 7, 8, 9, 10]);
         // Known ones fill the rest, and then the mail stays with the mail system.
-        for n in 11..102 {
-            assert!(matches!(take(&queue, &first_half(n), true).unwrap().0, Taken::Waits { .. }));
+        for (to, known) in [(52, Known::Says), (102, Known::Proved)] {
+            for n in to - if known == Known::Says { 41 } else { 50 }..to {
+                let taken = take(&queue, &first_half(n), known).unwrap().0;
+                assert!(matches!(taken, Taken::Waits { .. }), "{n} {taken:?}");
+            }
+            let full = take(&queue, &first_half(200), Known::Says);
+            assert!(matches!(&full, Err(QueueError::Full { .. })), "{full:?}");
         }
-        let full = take(&queue, &first_half(102), true);
+        let full = take(&queue, &first_half(102), Known::Proved);
         assert!(
             matches!(&full, Err(QueueError::Full { bound, .. }) if bound.contains("100 parts"))
         );
-        assert!(matches!(take(&queue, &first_half(50), true).unwrap().0, Taken::Already { .. }));
+        assert!(matches!(
+            take(&queue, &first_half(60), Known::Proved).unwrap().0,
+            Taken::Already { .. }
+        ));
         let counted = tally(&queue);
         queue.listing().unwrap();
         assert_eq!(tally(&queue), counted, "what was counted on the way is what is there");
@@ -812,22 +821,22 @@ mod tests {
     fn bytes_have_a_bound_too() {
         let (_dir, queue) = queue(1_000, 10_000);
         assert!(matches!(
-            take(&queue, &volume_of_size(1, 1_001), false).unwrap().0,
+            take(&queue, &volume_of_size(1, 1_001), Known::No).unwrap().0,
             Taken::NotKept
         ));
         assert!(ids(&queue).is_empty());
-        assert!(matches!(take(&queue, &first_half(2), false).unwrap().0, Taken::Waits { .. }));
+        assert!(matches!(take(&queue, &first_half(2), Known::No).unwrap().0, Taken::Waits { .. }));
         assert!(matches!(
-            take(&queue, &volume_of_size(3, 9_000), true).unwrap().0,
+            take(&queue, &volume_of_size(3, 9_000), Known::Proved).unwrap().0,
             Taken::Waits { .. }
         ));
         assert!(matches!(
-            take(&queue, &volume_of_size(4, 300), true),
+            take(&queue, &volume_of_size(4, 300), Known::Proved),
             Err(QueueError::Full { .. })
         ));
         queue.drop_waiting(&queue.find_waiting("02").unwrap().unwrap()).unwrap();
         assert!(matches!(
-            take(&queue, &volume_of_size(4, 300), true).unwrap().0,
+            take(&queue, &volume_of_size(4, 300), Known::Proved).unwrap().0,
             Taken::Waits { .. }
         ));
     }
@@ -837,23 +846,23 @@ mod tests {
         let (_dir, queue) = queue(1_000, 1 << 30);
         let day = 24 * HOUR_MS;
         for (n, days) in [(1, PARTS_DAYS_MAX), (2, PARTS_DAYS_MAX - 1)] {
-            take(&queue, &first_half(n), true).unwrap();
+            take(&queue, &first_half(n), Known::Proved).unwrap();
             // A moment more than so many days ago.
             let last_ms = now_ms() - days * day - 1;
             queue.change_note(&[n; 32], |note| note.last_ms = last_ms).unwrap();
         }
         queue.listing().unwrap();
         assert_eq!(ids(&queue), [2]);
-        assert_eq!(tally(&queue).known, Amount { parts: 1, bytes: 1_000 });
+        assert_eq!(tally(&queue).proved, Amount { parts: 1, bytes: 1_000 });
     }
 
     #[test]
     fn a_torn_or_lost_tally_is_counted_anew() {
         let (_dir, queue) = queue(1_000, 1 << 30);
-        take(&queue, &first_half(1), true).unwrap();
-        take(&queue, &first_half(2), false).unwrap();
+        take(&queue, &first_half(1), Known::Proved).unwrap();
+        take(&queue, &first_half(2), Known::No).unwrap();
         let counted = tally(&queue);
-        for text in ["", "tally 1 2", "tally 9 9 9 9 9\n"] {
+        for text in ["", "tally 1 2", "tally 9 9 9 9 9 9 9\n"] {
             fs::write(queue.parts_dir().join("tally"), text).unwrap();
             assert_eq!(tally(&queue), counted, "{text:?}");
         }

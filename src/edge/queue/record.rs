@@ -1,7 +1,7 @@
 //! The note that the queue keeps of an entry: text, one KEYWORD TAB value a line.
 
 use super::disk::now_ms;
-use super::{Arrival, Entry, EntryState, Judgement, Spooled};
+use super::{Arrival, Entry, EntryState, Judgement, Known, Spooled};
 use crate::format::note::{text_of, values_of};
 
 /// What `meta/DIGEST` says.
@@ -19,7 +19,7 @@ pub(super) struct Record {
     pub(super) reason: String,
     /// Signatures that were there when it was held.
     pub(super) judged: usize,
-    pub(super) known: bool,
+    pub(super) known: Known,
     pub(super) sealed: bool,
     /// The name under which somebody dropped it into `new/`.
     pub(super) dropped: Vec<u8>,
@@ -75,7 +75,7 @@ impl Record {
             ("serial", &serial.to_string().into_bytes()),
             ("reason", self.reason.as_bytes()),
             ("judged", &self.judged.to_string().into_bytes()),
-            ("known", if self.known { b"yes" } else { b"no" }),
+            ("known", self.known.word().as_bytes()),
             ("sealed", if self.sealed { b"yes" } else { b"no" }),
             ("dropped", &self.dropped),
         ];
@@ -99,7 +99,7 @@ impl Record {
             serial: text("serial").parse().unwrap_or(0),
             reason: text("reason"),
             judged: text("judged").parse().unwrap_or(0),
-            known: text("known") == "yes",
+            known: Known::of_word(&text("known")),
             sealed: text("sealed") == "yes",
             dropped: bytes("dropped"),
         })
@@ -120,7 +120,7 @@ impl Record {
             serial: entry.serial,
             reason: entry.reason.clone(),
             judged: entry.signatures.len(),
-            known: false,
+            known: Known::No,
             sealed: entry.sealed,
             dropped: Vec::new(),
         }

@@ -9,14 +9,17 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::disk::{exists, mtime_ms, names, now_ms, remove_file, rewrite_locked};
 use super::record::Record;
-use super::{Bounds, Entry, EntryState, HOUR_MS, Queue, QueueError, Spooled, digest_in_name};
+use super::{
+    Bounds, Entry, EntryState, HOUR_MS, Known, Queue, QueueError, Spooled, digest_in_name,
+};
 use crate::model::limits::{REFUSED_BYTES_MAX, REFUSED_DAYS_MAX};
 
 /// How much the queue holds, as far as it is known; counted anew by every listing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    known: Amount,
     unknown: Amount,
+    says: Amount,
+    proved: Amount,
     refused: Amount,
     pub(super) recounted_ms: u64,
 }
@@ -30,8 +33,11 @@ struct Amount {
 impl Tally {
     pub(super) fn count(&mut self, record: &Record, has_bytes: bool, sign: i64) {
         let amount = match record.state {
-            EntryState::New | EntryState::Held if record.known => &mut self.known,
-            EntryState::New | EntryState::Held => &mut self.unknown,
+            EntryState::New | EntryState::Held => match record.known {
+                Known::No => &mut self.unknown,
+                Known::Says => &mut self.says,
+                Known::Proved => &mut self.proved,
+            },
             EntryState::Refused if has_bytes => &mut self.refused,
             EntryState::Refused | EntryState::Done => return,
         };
@@ -44,19 +50,19 @@ impl Tally {
 
     /// The bound that one package more would pass, if any.
     fn bound_passed(&self, record: &Record, bounds: &Bounds) -> Option<String> {
-        let entries_max = bounds.entries_max as u64;
-        let (used, entries_max, bytes_max) = if record.known {
-            let both = Amount {
-                entries: self.known.entries + self.unknown.entries,
-                bytes: self.known.bytes.saturating_add(self.unknown.bytes),
-            };
-            (both, entries_max, bounds.bytes_max)
-        } else {
-            (self.unknown, entries_max / 10, bounds.bytes_max / 10)
-        };
-        if used.entries + 1 > entries_max {
+        let entries_max = record.known.share(bounds.entries_max as u64);
+        let bytes_max = record.known.share(bounds.bytes_max);
+        let all =
+            [(Known::No, self.unknown), (Known::Says, self.says), (Known::Proved, self.proved)];
+        let shared = all.into_iter().filter(|(known, _)| *known <= record.known);
+        let (mut entries, mut bytes) = (1_u64, record.size_bytes);
+        for (_, amount) in shared {
+            entries = entries.saturating_add(amount.entries);
+            bytes = bytes.saturating_add(amount.bytes);
+        }
+        if entries > entries_max {
             Some(format!("{entries_max} entries"))
-        } else if used.bytes.saturating_add(record.size_bytes) > bytes_max {
+        } else if bytes > bytes_max {
             Some(format!("{bytes_max} bytes"))
         } else {
             None
@@ -70,10 +76,12 @@ impl Tally {
 
     fn text(&self) -> String {
         let numbers = [
-            self.known.entries,
-            self.known.bytes,
             self.unknown.entries,
             self.unknown.bytes,
+            self.says.entries,
+            self.says.bytes,
+            self.proved.entries,
+            self.proved.bytes,
             self.refused.entries,
             self.refused.bytes,
             self.recounted_ms,
@@ -85,11 +93,14 @@ impl Tally {
     fn parse(text: &str) -> Option<Tally> {
         let words = text.strip_suffix('\n')?.strip_prefix("tally ")?.split(' ');
         let numbers: Vec<u64> = words.map(|word| word.parse().ok()).collect::<Option<_>>()?;
-        let &[ke, kb, ue, ub, re, rb, recounted_ms] = numbers.as_slice() else { return None };
+        let &[ue, ub, se, sb, pe, pb, re, rb, recounted_ms] = numbers.as_slice() else {
+            return None;
+        };
         let amount = |entries, bytes| Amount { entries, bytes };
         Some(Tally {
-            known: amount(ke, kb),
             unknown: amount(ue, ub),
+            says: amount(se, sb),
+            proved: amount(pe, pb),
             refused: amount(re, rb),
             recounted_ms,
         })
@@ -176,7 +187,9 @@ impl Queue {
         }
         match passed {
             None => Ok(true),
-            Some(bound) if record.known => Err(QueueError::Full { path: self.dir.clone(), bound }),
+            Some(bound) if record.known > Known::No => {
+                Err(QueueError::Full { path: self.dir.clone(), bound })
+            }
             Some(_) => Ok(false),
         }
     }
@@ -199,7 +212,7 @@ impl Queue {
     }
 
     pub(super) fn uncount(&self, entry: &Entry) -> Result<(), QueueError> {
-        let known = self.record(&entry.sha256)?.is_some_and(|record| record.known);
+        let known = self.record(&entry.sha256)?.map(|record| record.known).unwrap_or_default();
         let record = Record { known, ..Record::of(entry) };
         self.with_tally(|tally| {
             tally.count(&record, entry.path.is_some(), -1);

@@ -70,10 +70,10 @@ impl SpooledPart {
         }
     }
 
-    /// Returns the address of the site that a volume says it is from.
-    pub fn origin(&self) -> Option<&str> {
+    /// Returns what a volume says of itself; `None` for another part.
+    pub fn volume(&self) -> Option<&Volume> {
         match &self.what {
-            What::Volume(volume) => Some(volume.here.as_str()),
+            What::Volume(volume) => Some(volume),
             What::Piece(..) | What::Fragment(_) | What::Damaged(_) => None,
         }
     }

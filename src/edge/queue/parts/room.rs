@@ -7,13 +7,14 @@ use std::io;
 
 use super::{PartBounds, Set};
 use crate::edge::queue::disk::{now_ms, rewrite_locked};
-use crate::edge::queue::{HOUR_MS, Queue, QueueError, short_id};
+use crate::edge::queue::{HOUR_MS, Known, Queue, QueueError, short_id};
 
 /// How much waits, as far as it is known; counted anew by every listing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct PartTally {
-    pub(super) known: Amount,
     pub(super) unknown: Amount,
+    pub(super) says: Amount,
+    pub(super) proved: Amount,
     pub(super) counted_ms: u64,
 }
 
@@ -36,24 +37,32 @@ impl Amount {
 }
 
 impl PartTally {
-    fn of(&mut self, known: bool) -> &mut Amount {
-        if known { &mut self.known } else { &mut self.unknown }
+    /// Whether both count the same, whenever they did.
+    pub(super) fn counts_as(&self, other: &PartTally) -> bool {
+        *self == PartTally { counted_ms: self.counted_ms, ..*other }
     }
 
-    /// The bound that a part of so many bytes would pass, if any: strangers share a tenth.
-    fn bound_passed(&self, bytes: u64, known: bool, bounds: &PartBounds) -> Option<String> {
-        let Amount { parts, bytes: held } = self.unknown;
-        let (used, parts_max, bytes_max) = match known {
-            false => ((parts, held), bounds.parts_max as u64 / 10, bounds.bytes_max / 10),
-            true => (
-                (parts + self.known.parts, held.saturating_add(self.known.bytes)),
-                bounds.parts_max as u64,
-                bounds.bytes_max,
-            ),
-        };
-        if used.0 + 1 > parts_max {
+    fn of(&mut self, known: Known) -> &mut Amount {
+        match known {
+            Known::No => &mut self.unknown,
+            Known::Says => &mut self.says,
+            Known::Proved => &mut self.proved,
+        }
+    }
+
+    /// The bound that a part of so many bytes would pass, if any.
+    fn bound_passed(&self, bytes: u64, known: Known, bounds: &PartBounds) -> Option<String> {
+        let (parts_max, bytes_max) =
+            (known.share(bounds.parts_max as u64), known.share(bounds.bytes_max));
+        let mut used = Amount { parts: 1, bytes };
+        let all =
+            [(Known::No, self.unknown), (Known::Says, self.says), (Known::Proved, self.proved)];
+        for (_, Amount { parts, bytes }) in all.into_iter().filter(|(other, _)| *other <= known) {
+            used.add(parts, bytes);
+        }
+        if used.parts > parts_max {
             Some(format!("{parts_max} parts of packages"))
-        } else if used.1.saturating_add(bytes) > bytes_max {
+        } else if used.bytes > bytes_max {
             Some(format!("{bytes_max} bytes of parts of packages"))
         } else {
             None
@@ -61,17 +70,18 @@ impl PartTally {
     }
 
     fn text(&self) -> String {
-        let PartTally { known, unknown, counted_ms } = self;
-        let (kp, kb, up, ub) = (known.parts, known.bytes, unknown.parts, unknown.bytes);
-        format!("tally {kp} {kb} {up} {ub} {counted_ms}\n")
+        let amounts = [self.unknown, self.says, self.proved];
+        let words = amounts.map(|Amount { parts, bytes }| format!("{parts} {bytes} "));
+        format!("tally {}{}\n", words.concat(), self.counted_ms)
     }
 
     fn parse(text: &str) -> Option<PartTally> {
         let words = text.strip_suffix('\n')?.strip_prefix("tally ")?.split(' ');
         let numbers: Vec<u64> = words.map(|word| word.parse().ok()).collect::<Option<_>>()?;
-        let &[kp, kb, up, ub, counted_ms] = numbers.as_slice() else { return None };
+        let &[up, ub, sp, sb, pp, pb, counted_ms] = numbers.as_slice() else { return None };
         let amount = |parts, bytes| Amount { parts, bytes };
-        Some(PartTally { known: amount(kp, kb), unknown: amount(up, ub), counted_ms })
+        let (unknown, says, proved) = (amount(up, ub), amount(sp, sb), amount(pp, pb));
+        Some(PartTally { unknown, says, proved, counted_ms })
     }
 }
 
@@ -82,9 +92,9 @@ impl Queue {
         &self,
         set: &[u8; 32],
         bytes: u64,
-        known: bool,
+        known: Known,
     ) -> Result<Option<Vec<String>>, QueueError> {
-        let known = known || self.set(set)?.note.known;
+        let known = known.max(self.set(set)?.note.known);
         let mut passed = self.admit_part(bytes, known)?;
         if passed.is_some() {
             let counted = self.count_parts()?;
@@ -93,7 +103,7 @@ impl Queue {
         }
         let gone = match passed {
             None => return Ok(Some(Vec::new())),
-            Some(bound) if known => {
+            Some(bound) if known > Known::No => {
                 return Err(QueueError::Full { path: self.parts_dir(), bound });
             }
             Some(_) => self.drop_oldest(set, bytes)?,
@@ -102,7 +112,7 @@ impl Queue {
     }
 
     /// Counts a part if there is room; else returns the bound.
-    fn admit_part(&self, bytes: u64, known: bool) -> Result<Option<String>, QueueError> {
+    fn admit_part(&self, bytes: u64, known: Known) -> Result<Option<String>, QueueError> {
         let mut passed = None;
         self.with_part_tally(|tally| {
             passed = tally.bound_passed(bytes, known, &self.part_bounds);
@@ -120,7 +130,7 @@ impl Queue {
         for id in self.set_ids()?.into_iter().filter(|id| id != set) {
             sets.push(self.set(&id)?);
         }
-        sets.retain(|other| !other.note.known && !other.kept.is_empty());
+        sets.retain(|other| other.note.known == Known::No && !other.kept.is_empty());
         sets.sort_by_key(|other| other.note.last_ms);
         let mut gone = Vec::new();
         for other in sets {
@@ -131,7 +141,7 @@ impl Queue {
             };
             let mut is_over = false;
             self.with_part_tally(|tally| {
-                is_over = tally.bound_passed(bytes, false, &tight).is_some();
+                is_over = tally.bound_passed(bytes, Known::No, &tight).is_some();
             })?;
             if !is_over {
                 break;
