@@ -12,10 +12,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use support::World;
 use support::trust::{
     deliver, mail, pack, processed, ssh_key, ssh_sign, ssh_verifies, tool, trusting_pair, try_tool,
 };
+use support::{Home, World};
 
 #[test]
 fn only_what_verifies_is_applied_unattended() {
@@ -371,4 +371,139 @@ fn a_revocation_list_of_ssh_keygen_is_obeyed() {
     assert_eq!(b.text("f"), "one\n");
     fs::write(&krl, b"").unwrap();
     assert_eq!(processed(&b).0, "done");
+}
+
+/// Types at a terminal: a command, and answers to what it asks.
+fn at_terminal(home: &Home, words: &[&str], answer: &str) -> (String, i32) {
+    let typed: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    let mut child = home
+        .command("script")
+        .args(["-qec", &format!("{} {}", support::REMSYNC, typed.join(" ")), "/dev/null"])
+        .env("SHELL", "/bin/sh")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut told = read_until(&mut output, "[y/N] ");
+    input.write_all(answer.as_bytes()).unwrap();
+    output.read_to_string(&mut told).unwrap();
+    (told, child.wait().unwrap().code().unwrap())
+}
+
+/// A home with a key, and the first package of another that it has never heard of.
+fn first_package(world: &World, name: &str) -> (Home, Home, String) {
+    let (a, b) = (world.home_with_key(&format!("{name}-a")), world.home_with_key(name));
+    a.write("f", "one\n");
+    a.init(&[&b]).done();
+    a.run(&["broadcast"]).done();
+    b.deliver_all();
+    let id = b.first_entry();
+    (a, b, id)
+}
+
+#[test]
+fn a_first_package_brings_its_key() {
+    let world = World::new();
+    let (a, b, id) = first_package(&world, "b");
+    let shown = a.run(&["key", "show", "--words"]).done();
+    let words = shown.lines().last().unwrap().trim();
+    assert_eq!(words.split(' ').count(), 8);
+    let (document, _) = b.json(&["queue", "show", &id]);
+    assert_eq!(document["signers"][0]["words"], words, "both see the same");
+    assert!(b.run(&["queue", "show", &id]).done().contains(words));
+    let signers = b.top.join("allowed_signers");
+    for (address, what, reason) in [
+        ("c@c.example", id.as_str(), "not from c@c.example"),
+        (&a.address, "0000", "no such entry"),
+        (&a.address, "nothing", "FILE holds a public key"),
+    ] {
+        let ran = b.run(&["key", "trust", address, what]);
+        assert!(ran.stderr().contains(reason), "{}", ran.story());
+        ran.with(2);
+        assert!(!signers.exists());
+    }
+    // A person who sees other words says no.
+    let (told, status) = at_terminal(&b, &["key", "trust", &a.address, &id], "n\n");
+    assert!(told.contains(words) && status == 2 && !signers.exists(), "{told}");
+    let (told, status) = at_terminal(&b, &["key", "trust", &a.address, &id], "y\n");
+    assert!(told.contains(words) && status == 0, "{told}");
+    assert!(b.run(&["accept", &id, "."]).stderr().contains("signed with the trusted key"));
+    assert_eq!(b.text("f"), "one\n");
+
+    // The way back: what comes is held, and says how.
+    b.write("f", "two\n");
+    b.run(&["broadcast"]).done();
+    a.deliver_all();
+    let held = a.run(&["process", "--batch"]);
+    let id = held.stderr().split("remsync: ").nth(1).unwrap()[..12].to_owned();
+    let hint = format!("\"remsync key trust {} {id}\" trusts it", b.address);
+    assert!(held.stderr().contains(&hint), "{}", held.story());
+    a.run(&["key", "trust", &b.address, &id]).done();
+    assert_eq!(processed(&a).0, "done");
+    assert_eq!(a.text("f"), "two\n");
+}
+
+#[test]
+fn accept_offers_to_trust_the_key_of_a_first_package() {
+    for (answer, outcome) in [("n\n", "held"), ("y\n", "done")] {
+        let world = World::new();
+        let (a, b, id) = first_package(&world, "b");
+        let (told, status) = at_terminal(&b, &["accept", &id, "."], answer);
+        assert_eq!((status, b.text("f").as_str()), (0, "one\n"), "{told}");
+        assert_eq!(told.contains("waits for its signature"), outcome == "held", "{told}");
+        a.write("f", "two\n");
+        a.run(&["broadcast"]).done();
+        b.deliver_all();
+        assert_eq!(processed(&b).0, outcome, "{told}");
+    }
+}
+
+#[test]
+fn a_key_is_taken_only_from_a_package_that_it_signed() {
+    let world = World::new();
+    let (a, b) = trusting_pair(&world);
+    let signers = b.top.join("allowed_signers");
+    a.write("f", "two\n");
+    let (file, ours) = pack(&a, "package", "b@b.example");
+    let (package, ours) = (fs::read(&file).unwrap(), ours.unwrap());
+    let key = |name: &str| ssh_key(&world, name, "ed25519", "");
+    let [one, two, revoked] = ["one", "two", "revoked"].map(key);
+    fs::copy(world.path().join("revoked.pub"), b.top.join("revoked_keys")).unwrap();
+    let by = |key: &Path| ssh_sign(key, "remsync-package", &file);
+    let other = world.path().join("other");
+    fs::write(&other, b"other bytes").unwrap();
+    let before = fs::read(&signers).unwrap();
+    for (name, signatures, reason) in [
+        ("unsigned", vec![], "no key signed it"),
+        ("noise", vec![b"noise".to_vec()], "no key signed it"),
+        ("of other bytes", vec![ssh_sign(&one, "remsync-package", &other)], "no key signed it"),
+        ("for git", vec![ssh_sign(&one, "git", &file)], "no key signed it"),
+        ("two keys", vec![by(&one), by(&two)], "several keys"),
+        ("revoked", vec![by(&revoked)], "was revoked"),
+    ] {
+        deliver(&b, &mail(&package, &signatures));
+        let id = waiting_entry(&b);
+        let ran = b.run(&["key", "trust", "a@a.example", &id]);
+        assert!(ran.stderr().contains(reason), "{name}: {}", ran.story());
+        ran.with(2);
+        b.run(&["queue", "drop", &id]).done();
+        assert_eq!(fs::read(&signers).unwrap(), before, "{name}");
+    }
+    // One that is sealed is opened for it.
+    let public = fs::read_to_string(b.top.join("id_ed25519.pub")).unwrap();
+    let seal = |bytes: &[u8]| try_tool("age", &["-r", public.trim()], bytes).stdout;
+    fs::write(&signers, "").unwrap();
+    let sealed = mail(&seal(&package), &[seal(&ours)]);
+    let text = String::from_utf8(sealed).unwrap().replace(".tar.gz.sig\"", ".tar.gz.sig.age\"");
+    deliver(&b, text.as_bytes());
+    b.run(&["key", "trust", "a@a.example", &waiting_entry(&b)]).done();
+    assert_eq!(processed(&b).0, "done");
+    assert_eq!(b.text("f"), "two\n");
+}
+
+fn waiting_entry(home: &Home) -> String {
+    let (entries, _) = home.json(&["queue"]);
+    let mut new = entries.as_array().unwrap().iter().filter(|entry| entry["state"] == "new");
+    new.next().unwrap()["id"].as_str().unwrap().to_owned()
 }

@@ -87,7 +87,7 @@ pub enum KeyVerb {
     New,
     /// Shows its public half.
     Show,
-    /// Trusts the key in a file to sign for an address.
+    /// Trusts the key in a file, or the one that signed an entry, to sign for an address.
     Trust(String, PathBuf),
     /// Lists whom we trust.
     List,
@@ -348,8 +348,10 @@ fn parse_key(rest: &[OsString]) -> Result<Command, Failure> {
     let fault = || {
         let verbs = "new, show, list, trust ADDRESS FILE, revoke ADDRESS, seal ADDRESS [FILE] or \
                      unseal ADDRESS";
-        Failure::new(format!("key takes {verbs}"))
-            .hinted("FILE holds a public key; - is standard input")
+        Failure::new(format!("key takes {verbs}")).hinted(
+            "FILE holds a public key, or is the entry of a package that is signed with it; - is \
+                     standard input",
+        )
     };
     let address = |word: &OsString| word.to_str().map(str::to_owned).ok_or_else(fault);
     let (verb, rest) = rest.split_first().ok_or_else(fault)?;

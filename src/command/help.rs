@@ -57,6 +57,7 @@ Commands (the manual's keywords may be shortened to their first letter: b, p, l 
   key new                  make the key that signs what this account sends
   key show                 its public half, for the others
   key trust ADDRESS FILE   trust the public key in FILE (- is standard input) to sign for ADDRESS
+  key trust ADDRESS ID     trust the key that signed an entry of the queue, after comparing words
   key list                 whom we trust
   key revoke ADDRESS       never trust the keys of ADDRESS again
   key seal ADDRESS [FILE]  seal what goes to ADDRESS with age, to its trusted key or that in FILE

@@ -9,13 +9,16 @@ use serde_json::json;
 use crate::edge::queue::EntryState;
 use crate::edge::runs;
 use crate::edge::state::State;
+use crate::format::allowed_signers::is_plain;
 use crate::format::package::{self, PackageFault};
+use crate::format::public_key::PublicKey;
 use crate::format::settings::Unsigned;
 use crate::model::knowledge::Knowledge;
 use crate::model::limits::TITLE_BYTES_MAX;
 use crate::model::path::is_reserved_part;
 use crate::model::project::{Format, Identity, Project};
 use crate::model::run::Kind;
+use crate::model::signer::Standing;
 use crate::model::{Address, Site};
 use crate::rules::select::default_ignores;
 
@@ -122,6 +125,11 @@ pub fn accept(session: &Session, id: &str, directory: &OsStr) -> Result<Outcome,
         visited.address,
         counted(package.members.len(), "file", "files"),
     ));
+    let signers = match standing {
+        Standing::Unknown(_) => vouch::signers(&queue, &entry)?,
+        _ => Vec::new(),
+    };
+    signers.iter().for_each(|key| tell(format_args!("  its words: {}", key.words())));
     let directory = check_target(session, Path::new(directory))?;
     if session.options.dry_run {
         answer(format_args!("would make {} a project", directory.display()));
@@ -138,6 +146,7 @@ pub fn accept(session: &Session, id: &str, directory: &OsStr) -> Result<Outcome,
         scans: Vec::new(),
         ignores: default_ignores().iter().map(|ignore| ignore.as_bytes().to_vec()).collect(),
     };
+    let is_trusted = standing.is_good() || offer_trust(session, &theirs.here.address, &signers)?;
     let mut open = match State::is_project(&directory) {
         // An accept that was killed, or failed, goes on where it was.
         true => go_on(session, &directory, &identity)?,
@@ -152,9 +161,13 @@ pub fn accept(session: &Session, id: &str, directory: &OsStr) -> Result<Outcome,
     let mut tally = Tally::default();
     process_into(session, &queue, &mut open, &entry, &mut tally)?;
     tally.tell(session);
-    if !standing.is_good() && session.unsigned() != Unsigned::Accept {
+    if !is_trusted && session.unsigned() != Unsigned::Accept {
         tell(format_args!("remsync: what {origin} sends from now on waits for its signature."));
-        let hint = vouch::hint(&standing, theirs.format, origin);
+        let hint = match standing {
+            // What this package brought is gone with it.
+            Standing::Unknown(_) => format!("\"remsync key trust {origin} FILE\" trusts its key"),
+            _ => vouch::hint(&standing, theirs.format, &entry),
+        };
         if !hint.is_empty() {
             tell(format_args!("  hint: {hint}."));
         }
@@ -166,6 +179,20 @@ pub fn accept(session: &Session, id: &str, directory: &OsStr) -> Result<Outcome,
         ));
     }
     Ok(tally.outcome)
+}
+
+/// Offers to trust the key that came with a first package; returns whether it is trusted now.
+fn offer_trust(
+    session: &Session,
+    origin: &Address,
+    signers: &[PublicKey],
+) -> Result<bool, Failure> {
+    let [key] = signers else { return Ok(false) };
+    let is_theirs = is_plain(origin) && session.may_ask() && vouch::are_its_words(origin, key);
+    if is_theirs {
+        vouch::begin_to_trust(session, origin, key)?;
+    }
+    Ok(is_theirs)
 }
 
 /// Checks a title: no control characters, bounded, not empty.

@@ -17,7 +17,9 @@ use crate::model::Address;
 use super::grammar::KeyVerb;
 use super::init::parse_address;
 use super::outcome::{Failure, Outcome, answer, answer_json};
+use super::process::opened;
 use super::session::Session;
+use super::vouch;
 use super::words::local_time;
 use super::wrap::seal_keys;
 
@@ -107,12 +109,14 @@ fn show(session: &Session) -> Result<(), Failure> {
 }
 
 fn trust_key(session: &Session, address: &Address, file: &Path) -> Result<(), Failure> {
-    let key = read_public_key(file)?;
     if !allowed_signers::is_plain(address) {
         return Err(Failure::new(format!("{address}: it would be read as a pattern"))
             .hinted("allowed_signers can be edited by hand; see remsync(5)"));
     }
-    let path = session.places.allowed_signers(&session.settings);
+    let key = match file.is_file() || file == Path::new("-") {
+        true => read_public_key(file)?,
+        false => key_of_entry(session, address, file)?,
+    };
     let trust = session.trust()?;
     if trust.revoked.has(&key) {
         let revoked = session.places.revoked_keys(&session.settings);
@@ -120,8 +124,12 @@ fn trust_key(session: &Session, address: &Address, file: &Path) -> Result<(), Fa
             .hinted(format_args!("if that was a mistake, take it out of {}", revoked.display())));
     }
     let is_there = trust::trusts(&trust.signers, address, &key);
+    let is_asked = !is_there && !file.is_file() && file != Path::new("-") && session.may_ask();
+    if is_asked && !vouch::are_its_words(address, &key) {
+        return Err(Failure::new(format!("{address}: nothing was trusted")));
+    }
     if !is_there && !session.options.dry_run {
-        trust::append(&path, &allowed_signers::line(address, &key))?;
+        vouch::begin_to_trust(session, address, &key)?;
     }
     if session.options.json {
         answer_json(&json!({ "address": address.as_str(), "key": key_json(&key, None) }));
@@ -136,6 +144,34 @@ fn trust_key(session: &Session, address: &Address, file: &Path) -> Result<(), Fa
         answer("  compare these words with its owner's: there, \"remsync key show --words\"");
     }
     Ok(())
+}
+
+/// Returns the one key that signed a package which waits, and says that it is from `address`: a first
+/// package brings its own key, and a person has to say whose it is.
+fn key_of_entry(session: &Session, address: &Address, word: &Path) -> Result<PublicKey, Failure> {
+    let queue = session.queue()?;
+    let _lock = queue.lock()?;
+    let entry = queue.find(&word.to_string_lossy()).map_err(|error| {
+        Failure::new(error).hinted(format_args!(
+            "there is no file {} either; FILE holds a public key",
+            word.display()
+        ))
+    })?;
+    let entry = opened(session, &queue, entry)?;
+    if entry.origin != address.as_str() {
+        return Err(Failure::new(format!(
+            "{}: it says that it is from {}, not from {address}",
+            entry.id, entry.origin
+        )));
+    }
+    let signers = vouch::signers(&queue, &entry)?;
+    match signers.as_slice() {
+        [key] => Ok(key.clone().with_comment(address.as_str())),
+        [] => Err(Failure::new(format!("{}: no key signed it", entry.id))
+            .hinted(format_args!("ask {address} for what \"remsync key show\" prints there"))),
+        _ => Err(Failure::new(format!("{}: several keys signed it", entry.id))
+            .hinted(format_args!("ask {address} for what \"remsync key show\" prints there"))),
+    }
 }
 
 fn list(session: &Session) -> Result<(), Failure> {

@@ -4,11 +4,13 @@ use serde_json::{Value, json};
 
 use crate::edge::queue::{Entry, EntryState, PartSet, Queue, QueueError};
 use crate::format::digest::hex;
+use crate::format::public_key::PublicKey;
 
 use super::grammar::QueueVerb;
 use super::outbox::{self, Waiting};
 use super::outcome::{Failure, Outcome, answer, answer_json};
 use super::session::Session;
+use super::vouch;
 use super::words::local_time;
 
 /// An entry, wherever it lies.
@@ -33,8 +35,14 @@ pub fn run(session: &Session, verb: &QueueVerb) -> Result<Outcome, Failure> {
         QueueVerb::List => list(session, &queue)?,
         QueueVerb::Show(id) => match find(session, &queue, id)? {
             Found::Out(waiting) => waiting.show(session),
-            Found::In(entry) if session.options.json => answer_json(&entry_json(&entry)),
-            Found::In(entry) => show(&entry),
+            Found::In(entry) => {
+                // Of one that is gone, or sealed, nobody knows who signed it.
+                let signers = vouch::signers(&queue, &entry).unwrap_or_default();
+                match session.options.json {
+                    true => answer_json(&shown_json(&entry, &signers)),
+                    false => show(&entry, &signers),
+                }
+            }
             Found::Parts(set) if session.options.json => answer_json(&set_json(&set)),
             Found::Parts(set) => show_set(&set),
         },
@@ -144,7 +152,7 @@ fn line(entry: &Entry) -> String {
     line
 }
 
-fn show(entry: &Entry) {
+fn show(entry: &Entry, signers: &[PublicKey]) {
     answer(format_args!("id          {}", entry.id));
     answer(format_args!("state       {}", entry.state.word()));
     answer(format_args!("sha256      {}", hex(&entry.sha256)));
@@ -156,6 +164,10 @@ fn show(entry: &Entry) {
     answer(format_args!("origin      {}", entry.origin));
     answer(format_args!("visit       {}", entry.visit));
     answer(format_args!("signatures  {}", entry.signatures.len()));
+    for key in signers {
+        answer(format_args!("signed by   {key}"));
+        answer(format_args!("words       {}", key.words()));
+    }
     if let Some(path) = &entry.path {
         answer(format_args!("path        {}", path.display()));
     }
@@ -180,6 +192,14 @@ fn entry_json(entry: &Entry) -> Value {
         "reason": entry.reason,
         "signatures": entry.signatures.len(),
     })
+}
+
+fn shown_json(entry: &Entry, signers: &[PublicKey]) -> Value {
+    let mut document = entry_json(entry);
+    let signer =
+        |key: &PublicKey| json!({ "fingerprint": key.fingerprint(), "words": key.words() });
+    document["signers"] = signers.iter().map(signer).collect();
+    document
 }
 
 fn set_line(set: &PartSet) -> String {

@@ -9,11 +9,15 @@ use jiff::Timestamp;
 
 use crate::edge::places::Places;
 use crate::edge::queue::{Entry, Known, Queue, Spooled, SpooledPart};
-use crate::edge::trust::Trust;
+use crate::edge::trust::{self, Trust};
+use crate::format::allowed_signers;
+use crate::format::public_key::PublicKey;
 use crate::format::settings::{Settings, Unsigned};
+use crate::model::Address;
 use crate::model::project::Format;
 use crate::model::signer::Standing;
 
+use super::ask;
 use super::outcome::{Failure, tell};
 use super::session::Session;
 
@@ -32,6 +36,36 @@ pub fn standing(
     trust
         .standing(package, &queue.signatures_of(entry), origin, session.now_ms)
         .map_err(|error| Failure::new(format!("{}: {error}", entry.id)))
+}
+
+/// Returns the keys that signed an entry, trusted or not.
+///
+/// # Errors
+/// Its bytes cannot be read.
+pub fn signers(queue: &Queue, entry: &Entry) -> Result<Vec<PublicKey>, Failure> {
+    let package = queue.open_entry(entry)?;
+    trust::signers_of(&package, &queue.signatures_of(entry))
+        .map_err(|error| Failure::new(format!("{}: {error}", entry.id)))
+}
+
+/// Asks the person whether a key that came by mail is its owner's.
+pub fn are_its_words(address: &Address, key: &PublicKey) -> bool {
+    tell(format_args!("{address} is said to have the key with these words:"));
+    tell(format_args!("  {}", key.words()));
+    ask::yes("Does its owner see the same by \"remsync key show --words\"? [y/N] ")
+}
+
+/// Trusts a key from now on to sign for an address.
+///
+/// # Errors
+/// It cannot be written down.
+pub fn begin_to_trust(
+    session: &Session,
+    address: &Address,
+    key: &PublicKey,
+) -> Result<(), Failure> {
+    let path = session.places.allowed_signers(&session.settings);
+    Ok(trust::append(&path, &allowed_signers::line(address, key))?)
 }
 
 /// Tells which lines of `allowed_signers` cannot be read, and hence trust nobody.
@@ -121,7 +155,7 @@ pub fn distrust(
     if may_ask {
         let (id, origin) = (&entry.id, &entry.origin);
         let question = format!("Package {id} from {origin}: {standing}. Apply it? [y/N] ");
-        if super::ask::yes(&question) {
+        if ask::yes(&question) {
             return None;
         }
     }
@@ -129,7 +163,8 @@ pub fn distrust(
 }
 
 /// Returns what a person can do about a package that is not vouched for; empty where nothing helps.
-pub fn hint(standing: &Standing, format: Format, origin: &str) -> String {
+pub fn hint(standing: &Standing, format: Format, entry: &Entry) -> String {
+    let (id, origin) = (&entry.id, &entry.origin);
     match (standing, format) {
         (Standing::Unsigned, Format::V1_3) => {
             "format 1.3 has no signatures; unsigned = \"accept\" below [trust] in the settings \
@@ -141,8 +176,8 @@ pub fn hint(standing: &Standing, format: Format, origin: &str) -> String {
              trusts it"
         ),
         (Standing::Unknown(_), _) => format!(
-            "\"remsync key trust {origin} FILE\" trusts a key; compare the fingerprint with its \
-             owner first"
+            "\"remsync queue show {id}\" shows its words; where {origin} sees the same by \"remsync \
+             key show --words\", \"remsync key trust {origin} {id}\" trusts it"
         ),
         (Standing::Expired { .. } | Standing::NotYet { .. }, _) => {
             "its time is in allowed_signers; see remsync(5)".into()

@@ -44,6 +44,7 @@ pub use self::parts::{
     Claim, Filed, IncomingPart, PartBounds, PartSet, SpooledPart, Taken, Whole, WholeMail,
 };
 use self::record::Record;
+pub use self::room::Known;
 use self::room::Tally;
 use super::lock::{Lock, LockError};
 use crate::format::digest::hex;
@@ -161,19 +162,6 @@ pub struct Arrival {
     pub signatures: Vec<Vec<u8>>,
     /// Whether a project of this account knows its originator.
     pub known: Known,
-}
-
-/// Whether whoever sent something is one that a project of this account has as a remote: how much
-/// room there is for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Known {
-    /// No project has the address: such share a tenth of the room.
-    #[default]
-    No,
-    /// The address is a remote's, and anybody can write it: such share a half.
-    Says,
-    /// A key that is trusted vouches for it, or a person brought it: all that is left.
-    Proved,
 }
 
 /// What became of a delivery.
@@ -493,32 +481,6 @@ impl Queue {
             self.with_tally(|tally| tally.count(&record, true, -1))?;
         }
         Ok(delivered(false, Outcome::Already))
-    }
-}
-
-impl Known {
-    const ALL: [Known; 3] = [Known::No, Known::Says, Known::Proved];
-
-    /// The word for it, in files.
-    fn word(self) -> &'static str {
-        match self {
-            Known::No => "no",
-            Known::Says => "says",
-            Known::Proved => "yes",
-        }
-    }
-
-    fn of_word(word: &str) -> Known {
-        Known::ALL.into_iter().find(|known| known.word() == word).unwrap_or_default()
-    }
-
-    /// Returns how much of a bound such have, together with all that are less well known.
-    fn share(self, bound: u64) -> u64 {
-        match self {
-            Known::No => bound / 10,
-            Known::Says => bound / 2,
-            Known::Proved => bound,
-        }
     }
 }
 

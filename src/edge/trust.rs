@@ -151,6 +151,23 @@ impl Trust {
     }
 }
 
+/// Returns the keys that signed a package, trusted or not: each of a signature for our purpose that
+/// holds for these bytes.
+///
+/// # Errors
+/// The package cannot be read.
+pub fn signers_of(package: &File, signatures: &[Vec<u8>]) -> io::Result<Vec<PublicKey>> {
+    let mut digests = Digests { package: Some(package), sha256: None, sha512: None };
+    let mut keys = Vec::new();
+    let read = signatures.iter().filter_map(|text| sshsig::parse(text).ok());
+    for detached in read.filter(|detached| detached.namespace == NAMESPACE) {
+        if !keys.contains(&detached.key) && detached.is_over(digests.of(detached.hash)?) {
+            keys.push(detached.key);
+        }
+    }
+    Ok(keys)
+}
+
 /// Adds a line to the end of a file of this account; makes the file where there is none.
 ///
 /// # Errors

@@ -415,7 +415,7 @@ impl Run<'_> {
         let origin = &entry.origin;
         let standing = vouch::standing(session, trust, queue, entry, package, origin)?;
         let reason = vouch::distrust(session, entry, &standing, self.only.is_some());
-        Ok(reason.map(|reason| (reason, vouch::hint(&standing, format, origin))))
+        Ok(reason.map(|reason| (reason, vouch::hint(&standing, format, entry))))
     }
 
     /// Why a package cannot be what it says; `None` where it can. What a signature vouched for is

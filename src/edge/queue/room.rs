@@ -9,10 +9,21 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::disk::{exists, mtime_ms, names, now_ms, remove_file, rewrite_locked};
 use super::record::Record;
-use super::{
-    Bounds, Entry, EntryState, HOUR_MS, Known, Queue, QueueError, Spooled, digest_in_name,
-};
+use super::{Bounds, Entry, EntryState, HOUR_MS, Queue, QueueError, Spooled, digest_in_name};
 use crate::model::limits::{REFUSED_BYTES_MAX, REFUSED_DAYS_MAX};
+
+/// Whether whoever sent something is one that a project of this account has as a remote: how much
+/// room there is for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Known {
+    /// No project has the address: such share a tenth of the room.
+    #[default]
+    No,
+    /// The address is a remote's, and anybody can write it: such share a half.
+    Says,
+    /// A key that is trusted vouches for it, or a person brought it: all that is left.
+    Proved,
+}
 
 /// How much the queue holds, as far as it is known; counted anew by every listing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +39,32 @@ pub(super) struct Tally {
 struct Amount {
     entries: u64,
     bytes: u64,
+}
+
+impl Known {
+    const ALL: [Known; 3] = [Known::No, Known::Says, Known::Proved];
+
+    /// The word for it, in files.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Known::No => "no",
+            Known::Says => "says",
+            Known::Proved => "yes",
+        }
+    }
+
+    pub(super) fn of_word(word: &str) -> Known {
+        Known::ALL.into_iter().find(|known| known.word() == word).unwrap_or_default()
+    }
+
+    /// Returns how much of a bound such have, together with all that are less well known.
+    pub(super) fn share(self, bound: u64) -> u64 {
+        match self {
+            Known::No => bound / 10,
+            Known::Says => bound / 2,
+            Known::Proved => bound,
+        }
+    }
 }
 
 impl Tally {
