@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use support::smtp::{Act, At, Plan, Server, base64, certificates};
+use support::trust::at_terminal;
 use support::{DELIVER, Home, REMSYNC, World};
 
 const PASSWORD: &str = "hunter2-s3cret";
@@ -89,6 +90,21 @@ fn a_password_comes_from_where_it_is_said() {
         assert_eq!((mail.from.as_str(), mail.to.as_str()), ("ana@ana.example", "bo@bo.example"));
     }
     assert_eq!(server.count("AUTH PLAIN "), 6);
+}
+
+#[test]
+fn a_password_is_asked_for_where_none_is_set() {
+    let world = World::new();
+    let home = world.home("ana");
+    let server = Server::start(Plan { login: Some(("ana", PASSWORD)), ..Plan::default() });
+    let place = format!("127.0.0.1:{}", server.port);
+    settings(&home, &format!("[mail]\ntransport = \"smtp://{place}\"\nuser = \"ana\"\n"), 0o644);
+    let question = format!("Password of ana at {place}: ");
+    let typed = format!("{PASSWORD}\n");
+    let (told, _) = at_terminal(&home, &["find-mailer"], &question, &typed);
+    assert!(told.contains("\nok      server"), "{told}");
+    assert!(!told.contains(PASSWORD), "{told}");
+    assert_eq!(server.count("AUTH PLAIN "), 1);
 }
 
 #[test]

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use support::trust::{
-    deliver, mail, pack, processed, ssh_key, ssh_sign, ssh_verifies, tool, trusting_pair, try_tool,
+    at_terminal, deliver, drop_all, mail, pack, processed, read_until, ssh_key, ssh_sign,
+    ssh_verifies, tool, trusting_pair, try_tool,
 };
 use support::{Home, World};
 
@@ -57,6 +58,33 @@ fn the_settings_decide_on_what_is_not_signed() {
         assert_eq!(processed(&b).0, outcome, "{setting}");
         assert_eq!(b.text("f"), if outcome == "done" { "two\n" } else { "one\n" });
     }
+}
+
+#[test]
+fn one_project_may_be_content_with_less_than_the_others() {
+    let world = World::new();
+    let (a, b) = trusting_pair(&world);
+    let other = b.top.join("other");
+    fs::create_dir(&other).unwrap();
+    let other = other.to_str().unwrap();
+    let words = ["--title", "Other", "--here", "b@b.example", "--remote", "a@a.example -"];
+    b.run(&[&["-C", other, "init"], &words[..]].concat()).done();
+    let tree = std::os::unix::fs::symlink(&b.tree, b.top.join("link"));
+    tree.unwrap();
+    fs::remove_file(a.top.join("id_ed25519")).unwrap();
+    // Set for another folder it says nothing of this one; by whatever name it is set for this one.
+    for (dir, outcome) in [("~/other", "held"), ("~/link", "done")] {
+        let text = format!(
+            "[mail]\ntransport = \"sendmail\"\n[[project]]\ndir = \"{dir}\"\nunsigned = \"accept\"\n"
+        );
+        fs::write(b.top.join("config.toml"), text).unwrap();
+        a.write("f", outcome);
+        a.run(&["broadcast"]).done();
+        b.deliver_all();
+        assert_eq!(processed(&b).0, outcome, "{dir}");
+        drop_all(&b);
+    }
+    assert_eq!(b.text("f"), "done");
 }
 
 #[test]
@@ -245,17 +273,6 @@ fn a_passphrase_comes_from_where_it_is_said_to_be() {
     assert!(status == Some(2) && told.contains("others may read this file"), "{told}");
 }
 
-/// Reads until `word` was printed, and returns all that was.
-fn read_until(from: &mut impl Read, word: &str) -> String {
-    let mut told = Vec::new();
-    let mut byte = [0];
-    while !String::from_utf8_lossy(&told).contains(word) {
-        assert_eq!(from.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&told));
-        told.extend(byte);
-    }
-    String::from_utf8_lossy(&told).into_owned()
-}
-
 #[test]
 fn a_passphrase_is_asked_for_and_not_shown() {
     let world = World::new();
@@ -373,24 +390,6 @@ fn a_revocation_list_of_ssh_keygen_is_obeyed() {
     assert_eq!(processed(&b).0, "done");
 }
 
-/// Types at a terminal: a command, and answers to what it asks.
-fn at_terminal(home: &Home, words: &[&str], answer: &str) -> (String, i32) {
-    let typed: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
-    let mut child = home
-        .command("script")
-        .args(["-qec", &format!("{} {}", support::REMSYNC, typed.join(" ")), "/dev/null"])
-        .env("SHELL", "/bin/sh")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let mut told = read_until(&mut output, "[y/N] ");
-    input.write_all(answer.as_bytes()).unwrap();
-    output.read_to_string(&mut told).unwrap();
-    (told, child.wait().unwrap().code().unwrap())
-}
-
 /// A home with a key, and the first package of another that it has never heard of.
 fn first_package(world: &World, name: &str) -> (Home, Home, String) {
     let (a, b) = (world.home_with_key(&format!("{name}-a")), world.home_with_key(name));
@@ -424,9 +423,9 @@ fn a_first_package_brings_its_key() {
         assert!(!signers.exists());
     }
     // A person who sees other words says no.
-    let (told, status) = at_terminal(&b, &["key", "trust", &a.address, &id], "n\n");
+    let (told, status) = at_terminal(&b, &["key", "trust", &a.address, &id], "[y/N] ", "n\n");
     assert!(told.contains(words) && status == 2 && !signers.exists(), "{told}");
-    let (told, status) = at_terminal(&b, &["key", "trust", &a.address, &id], "y\n");
+    let (told, status) = at_terminal(&b, &["key", "trust", &a.address, &id], "[y/N] ", "y\n");
     assert!(told.contains(words) && status == 0, "{told}");
     assert!(b.run(&["accept", &id, "."]).stderr().contains("signed with the trusted key"));
     assert_eq!(b.text("f"), "one\n");
@@ -449,7 +448,7 @@ fn accept_offers_to_trust_the_key_of_a_first_package() {
     for (answer, outcome) in [("n\n", "held"), ("y\n", "done")] {
         let world = World::new();
         let (a, b, id) = first_package(&world, "b");
-        let (told, status) = at_terminal(&b, &["accept", &id, "."], answer);
+        let (told, status) = at_terminal(&b, &["accept", &id, "."], "[y/N] ", answer);
         assert_eq!((status, b.text("f").as_str()), (0, "one\n"), "{told}");
         assert_eq!(told.contains("waits for its signature"), outcome == "held", "{told}");
         a.write("f", "two\n");

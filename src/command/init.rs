@@ -161,7 +161,7 @@ pub fn accept(session: &Session, id: &str, directory: &OsStr) -> Result<Outcome,
     let mut tally = Tally::default();
     process_into(session, &queue, &mut open, &entry, &mut tally)?;
     tally.tell(session);
-    if !is_trusted && session.unsigned() != Unsigned::Accept {
+    if !is_trusted && session.unsigned_in(&directory) != Unsigned::Accept {
         tell(format_args!("remsync: what {origin} sends from now on waits for its signature."));
         let hint = match standing {
             // What this package brought is gone with it.

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::edge::agent;
-use crate::edge::carrier::{self, Access, Carrier, PasswordSources, Transport, parse_transport};
+use crate::edge::carrier::{
+    self, Access, Carrier, PasswordSources, SmtpServer, Transport, parse_transport,
+};
 use crate::edge::kept::DAY_MS;
-use crate::edge::places::Places;
+use crate::edge::places::{Places, real};
 use crate::edge::queue::Queue;
 use crate::edge::runs::RunLog;
 use crate::edge::secret::{self, SecretError};
@@ -184,10 +186,11 @@ impl Session {
                 return Err(Failure::new(what).hinted("set \"user\" under [mail]"));
             }
             (Some(user), _) => {
-                let password = sources
+                let named = sources
                     .password()
-                    .map_err(|fault| Failure::new(&fault).hinted(fault.hint()))?
-                    .ok_or_else(|| {
+                    .map_err(|fault| Failure::new(&fault).hinted(fault.hint()))?;
+                let password =
+                    named.or_else(|| self.typed_password(server, user)).ok_or_else(|| {
                         Failure::new(format!("{}: no password for {user}", server.place())).hinted(
                             "set \"password_file\" or \"password_command\" under [mail], or \
                              REMSYNC_SMTP_PASSWORD",
@@ -208,9 +211,16 @@ impl Session {
         Ok(carrier::open(&transport, self.access(&transport)?))
     }
 
-    /// Returns what is done with a package that nobody whom we trust signed.
-    pub fn unsigned(&self) -> Unsigned {
-        self.settings.unsigned.unwrap_or(Unsigned::Hold)
+    /// The password that a person types, where one is there.
+    fn typed_password(&self, server: &SmtpServer, user: &str) -> Option<Secret> {
+        let question = format!("Password of {user} at {}: ", server.place());
+        let typed = self.may_ask().then(|| secret::from_terminal(&escaped_lines(&question)));
+        typed.and_then(Result::ok)
+    }
+
+    /// Returns what is done in a project with a package that nobody whom we trust signed.
+    pub fn unsigned_in(&self, project: &Path) -> Unsigned {
+        self.settings.unsigned_in(&real(project))
     }
 
     /// Reads whom we trust.

@@ -4,6 +4,7 @@
 //! `[trust] unsigned` does not say.
 
 use std::fs::File;
+use std::path::Path;
 
 use jiff::Timestamp;
 
@@ -118,10 +119,11 @@ fn known_by(
     origin: &str,
     standing: impl FnOnce(&Trust, u64) -> Option<Standing>,
 ) -> Known {
-    if !places.knows_remote(origin) {
+    let projects = places.projects_with(origin);
+    if projects.is_empty() {
         return Known::No;
     }
-    if settings.unsigned == Some(Unsigned::Accept) {
+    if projects.iter().any(|project| settings.unsigned_in(project) == Unsigned::Accept) {
         return Known::Proved;
     }
     let trust = Trust::load(&places.allowed_signers(settings), &places.revoked_keys(settings));
@@ -134,6 +136,7 @@ fn known_by(
 /// person at the terminal does. `is_named`: the person named this very package.
 pub fn distrust(
     session: &Session,
+    project: &Path,
     entry: &Entry,
     standing: &Standing,
     is_named: bool,
@@ -141,7 +144,7 @@ pub fn distrust(
     if standing.is_good() {
         return None;
     }
-    let may_ask = match session.unsigned() {
+    let may_ask = match session.unsigned_in(project) {
         Unsigned::Accept => {
             // Whoever changed a package could have taken its signature away as well.
             if *standing != Standing::Unsigned {

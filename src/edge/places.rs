@@ -134,6 +134,9 @@ impl Places {
         for path in &mut settings.open_keys {
             *path = self.expanded(std::mem::take(path));
         }
+        for project in &mut settings.projects {
+            project.dir = real(&self.expanded(std::mem::take(&mut project.dir)));
+        }
         Ok(settings)
     }
 
@@ -226,12 +229,14 @@ impl Places {
     /// Returns whether a project of this account has `address` as a remote, going by the lines at
     /// the top of each `.remsync`. A project that cannot be read knows nobody.
     pub fn knows_remote(&self, address: &str) -> bool {
-        !address.is_empty()
-            && self
-                .register_list()
-                .unwrap_or_default()
-                .iter()
-                .any(|dir| has_remote(&dir.join(".remsync"), address))
+        !self.projects_with(address).is_empty()
+    }
+
+    /// Returns the folders of the projects that have `address` as a remote, as [`real`] has them.
+    pub fn projects_with(&self, address: &str) -> Vec<PathBuf> {
+        let mut dirs = self.register_list().unwrap_or_default();
+        dirs.retain(|dir| !address.is_empty() && has_remote(&dir.join(".remsync"), address));
+        dirs.iter().map(|dir| real(dir)).collect()
     }
 
     fn register_file(&self) -> PathBuf {
@@ -269,6 +274,11 @@ impl Places {
             _ => path,
         }
     }
+}
+
+/// Returns a folder without links and dots in its name, where it is there.
+pub fn real(dir: &Path) -> PathBuf {
+    fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned())
 }
 
 fn secret(value: OsString) -> Secret {

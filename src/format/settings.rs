@@ -4,7 +4,7 @@
 //! `unsigned` must not pass for a decision.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -36,6 +36,16 @@ pub enum Deletions {
     Apply,
 }
 
+/// What is set for one project.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectSettings {
+    /// `dir`: its folder.
+    pub dir: PathBuf,
+    /// `unsigned`, in the place of the one in `[trust]`.
+    pub unsigned: Unsigned,
+}
+
 /// The settings; `None` is a key that is not set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -64,6 +74,8 @@ pub struct Settings {
     pub ssh_config: Option<PathBuf>,
     /// `[trust] unsigned`; not set is [`Unsigned::Hold`].
     pub unsigned: Option<Unsigned>,
+    /// `[[project]]`: what is set for one project.
+    pub projects: Vec<ProjectSettings>,
     /// `[trust] allowed_signers`: who may sign for whom.
     pub allowed_signers: Option<PathBuf>,
     /// `[trust] revoked_keys`: keys that are never trusted.
@@ -86,6 +98,14 @@ pub struct Settings {
     pub keep_max_bytes: Option<u64>,
     /// `[keep] base_max_bytes`: how much of the copies that merges need.
     pub base_max_bytes: Option<u64>,
+}
+
+impl Settings {
+    /// Returns what is done in a project's folder with a package that no trusted key signed.
+    pub fn unsigned_in(&self, dir: &Path) -> Unsigned {
+        let of_project = self.projects.iter().find(|project| project.dir == dir);
+        of_project.map(|project| project.unsigned).or(self.unsigned).unwrap_or(Unsigned::Hold)
+    }
 }
 
 impl Secret {
@@ -144,10 +164,14 @@ pub fn parse(text: &str, file: &str) -> Result<Settings, SettingsFault> {
         let at = text.find("password_command");
         return Err(fault(at, "password_file and password_command: one of them is enough"));
     }
-    let password_command = mail.password_command.map(Words::into_words);
-    if password_command.as_ref().is_some_and(Vec::is_empty) {
-        return Err(fault(text.find("password_command"), "password_command names no program"));
-    }
+    let program = |name: &str, words: Option<Words>| match words.map(Words::into_words) {
+        Some(words) if words.is_empty() => {
+            Err(fault(text.find(name), &format!("{name} names no program")))
+        }
+        words => Ok(words),
+    };
+    let password_command = program("password_command", mail.password_command)?;
+    let passphrase_command = program("passphrase_command", trust.passphrase_command)?;
     Ok(Settings {
         transport: mail.transport,
         from: mail.from,
@@ -161,11 +185,12 @@ pub fn parse(text: &str, file: &str) -> Result<Settings, SettingsFault> {
         ask_above_bytes: raw.ask_above_bytes.or(mail.ask_above_bytes),
         ssh_config: ssh.config,
         unsigned: trust.unsigned,
+        projects: raw.project,
         allowed_signers: trust.allowed_signers,
         revoked_keys: trust.revoked_keys,
         sign_key: trust.sign_key,
         passphrase_file: trust.passphrase_file,
-        passphrase_command: trust.passphrase_command,
+        passphrase_command,
         seal_keys: trust.seal_keys,
         open_keys: trust.open_keys,
         deletions: policy.deletions,
@@ -186,6 +211,7 @@ struct Raw {
     trust: RawTrust,
     policy: RawPolicy,
     keep: RawKeep,
+    project: Vec<ProjectSettings>,
 }
 
 #[derive(Default, Deserialize)]
@@ -222,7 +248,7 @@ struct RawTrust {
     revoked_keys: Option<PathBuf>,
     sign_key: Option<PathBuf>,
     passphrase_file: Option<PathBuf>,
-    passphrase_command: Option<Vec<String>>,
+    passphrase_command: Option<Words>,
     seal_keys: Option<PathBuf>,
     open_keys: Vec<PathBuf>,
 }
@@ -350,6 +376,12 @@ deletions = "apply"
 days = 30
 max_bytes = 5
 base_max_bytes = 0
+[[project]]
+dir = "/old"
+unsigned = "accept"
+[[project]]
+dir = "/new"
+unsigned = "hold"
 "#;
         let settings = parse(text, "config.toml").unwrap();
         let expected = Settings {
@@ -365,6 +397,9 @@ base_max_bytes = 0
             ask_above_bytes: Some(7),
             ssh_config: Some("/s".into()),
             unsigned: Some(Unsigned::Ask),
+            projects: [("/old", Unsigned::Accept), ("/new", Unsigned::Hold)]
+                .map(|(dir, unsigned)| ProjectSettings { dir: dir.into(), unsigned })
+                .to_vec(),
             allowed_signers: Some("/a".into()),
             revoked_keys: Some("/r".into()),
             sign_key: Some("/k".into()),
@@ -378,6 +413,12 @@ base_max_bytes = 0
             base_max_bytes: Some(0),
         };
         assert_eq!(settings, expected);
+        for (dir, unsigned) in
+            [("/old", Unsigned::Accept), ("/new", Unsigned::Hold), ("/other", Unsigned::Ask)]
+        {
+            assert_eq!(settings.unsigned_in(Path::new(dir)), unsigned, "{dir}");
+        }
+        assert_eq!(Settings::default().unsigned_in(Path::new("/other")), Unsigned::Hold);
         assert_eq!(parse("", "f"), Ok(Settings::default()));
     }
 
@@ -428,6 +469,9 @@ base_max_bytes = 0
             ("[mail]\npassword_command = \" \"", 2, "no program"),
             ("[mail]\npassword_command = []", 2, "no program"),
             ("[mail]\npassword_command = 1", 2, "array"),
+            ("[trust]\npassphrase_command = []", 2, "no program"),
+            ("[[project]]\ndir = \"/a\"", 1, "unsigned"),
+            ("[[project]]\ndir = \"/a\"\nunsigned = \"hold\"\ntitle = \"x\"", 4, "title"),
         ] {
             let fault = parse(text, "c.toml").unwrap_err();
             assert_eq!(fault.line, line, "{text}: {fault}");

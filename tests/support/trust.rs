@@ -158,3 +158,33 @@ pub fn ssh_verifies(signers: &Path, identity: &str, package: &Path, signature: &
     ];
     try_tool("ssh-keygen", &arguments, &fs::read(package).unwrap()).status.success()
 }
+
+/// Reads until `word` was printed, and returns all that was.
+pub fn read_until(from: &mut impl Read, word: &str) -> String {
+    let mut told = Vec::new();
+    let mut byte = [0];
+    while !String::from_utf8_lossy(&told).contains(word) {
+        assert_eq!(from.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&told));
+        told.extend(byte);
+    }
+    String::from_utf8_lossy(&told).into_owned()
+}
+
+/// Types a command at a terminal, and an answer when it ends what it says with a question; returns
+/// all that stood there, and the exit status.
+pub fn at_terminal(home: &Home, words: &[&str], question: &str, answer: &str) -> (String, i32) {
+    let typed: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    let mut child = home
+        .command("script")
+        .args(["-qec", &format!("{} {}", super::REMSYNC, typed.join(" ")), "/dev/null"])
+        .env("SHELL", "/bin/sh")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut told = read_until(&mut output, question);
+    input.write_all(answer.as_bytes()).unwrap();
+    output.read_to_string(&mut told).unwrap();
+    (told, child.wait().unwrap().code().unwrap())
+}

@@ -83,7 +83,7 @@ pub fn run(session: &Session, sites: &[String]) -> Result<Outcome, Failure> {
     }
     let outcome = conclude(session, &reports);
     if open.project.identity.format == Format::V2_0 {
-        tell_unsigned(session, &reports);
+        tell_unsigned(session, open.state.dir(), &reports);
     }
     Ok(outcome.and(survey.outcome()))
 }

@@ -1,5 +1,7 @@
 //! What became of the packages of one broadcast: for people, and as JSON.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::edge::outbox::{Note, NoteState};
@@ -240,9 +242,9 @@ pub fn conclude(session: &Session, reports: &[Report]) -> Outcome {
 }
 
 /// Says that what went out is not signed, where that is not what the settings are content with.
-pub fn tell_unsigned(session: &Session, reports: &[Report]) {
+pub fn tell_unsigned(session: &Session, project: &Path, reports: &[Report]) {
     let is_bare = reports.iter().any(|report| report.fate == Fate::Sent && !report.signed);
-    if is_bare && session.unsigned() != Unsigned::Accept {
+    if is_bare && session.unsigned_in(project) != Unsigned::Accept {
         tell("remsync: not signed, and so it will be held: there is no key that signs here.");
         tell("  hint: \"remsync key new\" makes one; the others then trust it with \"key trust\".");
     }

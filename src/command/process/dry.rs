@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::edge::queue::{Entry, EntryState, Queue};
 use crate::edge::state::State;
@@ -29,6 +29,7 @@ impl Run<'_> {
         self.notices_dry(directory, tally)?;
         let project = State::read(directory)?;
         let mut dry = Dry {
+            directory: directory.to_owned(),
             ground: Ground::open(directory, &project.identity)?,
             knowledge: project.knowledge,
             identity: project.identity,
@@ -69,7 +70,9 @@ impl Run<'_> {
         };
         let origin = package.orders.identity.here.address.as_str();
         let entry = &Entry { origin: origin.to_owned(), ..entry.clone() };
-        if let Some((reason, _)) = self.distrust(entry, &bytes, dry.identity.format)? {
+        if let Some((reason, _)) =
+            self.distrust(&dry.directory, entry, &bytes, dry.identity.format)?
+        {
             return self.hold(entry, &reason, tally);
         }
         let mut hands = DryHands(&dry.ground);
@@ -88,6 +91,7 @@ impl Run<'_> {
 
 /// A project that is only looked at: what it would know is forgotten.
 struct Dry {
+    directory: PathBuf,
     identity: Identity,
     knowledge: Knowledge,
     ground: Ground,
@@ -104,6 +108,7 @@ pub(super) fn run_dry_on_file(
     let project = State::read(&directory)?;
     let mut dry = Dry {
         ground: Ground::open(&directory, &project.identity)?,
+        directory,
         knowledge: project.knowledge,
         identity: project.identity,
     };

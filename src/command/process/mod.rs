@@ -300,7 +300,7 @@ impl Run<'_> {
         let file = self.queue.open_entry(entry)?;
         if consent == Consent::BySettings
             && let Some((reason, hint)) =
-                self.distrust(entry, &file, open.project.identity.format)?
+                self.distrust(open.state.dir(), entry, &file, open.project.identity.format)?
         {
             let is_news = is_news(entry, &reason) && !hint.is_empty();
             self.hold(entry, &reason, tally)?;
@@ -407,6 +407,7 @@ impl Run<'_> {
     /// for it, or the settings or a person let it. Nothing of it is read but its bytes.
     fn distrust(
         &self,
+        project: &Path,
         entry: &Entry,
         package: &File,
         format: Format,
@@ -414,7 +415,7 @@ impl Run<'_> {
         let Run { session, queue, trust, .. } = self;
         let origin = &entry.origin;
         let standing = vouch::standing(session, trust, queue, entry, package, origin)?;
-        let reason = vouch::distrust(session, entry, &standing, self.only.is_some());
+        let reason = vouch::distrust(session, project, entry, &standing, self.only.is_some());
         Ok(reason.map(|reason| (reason, vouch::hint(&standing, format, entry))))
     }
 
