@@ -85,6 +85,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`model::belief`] | what a site is thought to have |
+//! | [`model::host`] | an SSH server and an account there |
 //! | [`model::knowledge`] | files × sites: rows, cells, questions |
 //! | [`model::limits`] | every bound, with its reason |
 //! | [`model::orders`] | what a package says |
@@ -120,6 +121,7 @@
 //! | [`format::statement`] | the line that all texts here are made of |
 //! | [`format::percent`] | names as one word |
 //! | [`format::note`] | notes of our own, a keyword a line |
+//! | [`format::cksum`] | whether a copy arrived whole |
 //! | [`format::digest`] | bytes to signatures |
 //! | [`format::difference`] | what differs between two texts, and merges |
 //! | [`format::counted`] | how long a text came to be |
@@ -135,6 +137,8 @@
 //! | [`format::allowed_signers`] | who may sign for whom |
 //! | [`format::revoked`] | keys that are never trusted |
 //! | [`format::seal_keys`] | to whom packages are sealed |
+//! | [`format::push`] | `config.ini`, hosts and what goes to them |
+//! | [`format::sftp`] | packets of SFTP |
 //! | [`format::message`] | mail that comes in |
 //! | [`format::report`] | what mail systems say of mail that went out |
 //! | [`format::mail`] | mail that goes out |
@@ -159,6 +163,9 @@
 //! | [`edge::agent`] | ssh-agent |
 //! | [`edge::seal`] | sealing and opening, with age |
 //! | [`edge::secret`] | passwords and passphrases |
+//! | [`edge::ssh`] | hosts without remsync: looks, copies, sums |
+//! | [`edge::push`] | the files and logs of `push` |
+//! | [`edge::stop`] | Ctrl-C |
 //! | [`edge::places`] | this account: settings, queue, register of projects |
 //! | [`edge::log`] | the filter's log |
 //! | [`edge::window`] | a part of an open file |
@@ -185,6 +192,7 @@
 //! | [`command::queue`], [`command::outbox`] | `queue` |
 //! | [`command::key`] | `key` |
 //! | [`command::edit`] | `list`, `create`, `delete` |
+//! | [`command::push`] | `push` |
 //! | [`command::find_mailer`] | `find-mailer` |
 //! | [`command::demo`] | `demo` |
 //! | [`command::deliver`] | the filter |

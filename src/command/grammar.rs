@@ -46,6 +46,8 @@ pub enum Command {
     Key(KeyVerb),
     /// `find-mailer [ADDRESS]`.
     FindMailer(Option<String>),
+    /// `push [FILE]`.
+    Push(Option<OsString>),
     /// `demo`.
     Demo,
     /// `?`.
@@ -127,6 +129,7 @@ pub const FULL_WORDS: &[&str] = &[
     "restore",
     "queue",
     "key",
+    "push",
     "find-mailer",
     "demo",
 ];
@@ -155,6 +158,11 @@ pub fn parse(words: &[OsString]) -> Result<Option<Command>, Failure> {
         Some("restore") => parse_restore(rest)?,
         Some("queue") => parse_queue(rest)?,
         Some("key") => parse_key(rest)?,
+        Some("push") => match rest {
+            [] => Command::Push(None),
+            [file] => Command::Push(Some(file.clone())),
+            _ => return Err(Failure::new("push takes one file, or none")),
+        },
         Some("find-mailer") => match texts(rest)?.as_slice() {
             [] => Command::FindMailer(None),
             [address] => Command::FindMailer(Some(address.clone())),
@@ -467,6 +475,9 @@ mod tests {
             ("key new x", None),
             ("key trust a@x", None),
             ("accept 1", None),
+            ("push", Some(Command::Push(None))),
+            ("push c.ini", Some(Command::Push(Some("c.ini".into())))),
+            ("push c.ini d.ini", None),
             ("find-mailer", Some(Command::FindMailer(None))),
             ("find-mailer a@x", Some(Command::FindMailer(Some("a@x".into())))),
             ("find-mailer a@x b@x", None),

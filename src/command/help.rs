@@ -22,6 +22,7 @@ usage: remsync [OPTIONS] [COMMAND …]
   key new|show|list, key trust|seal ADDRESS FILE, key revoke|unseal ADDRESS
   list [TYPE]            here, remote, scan, ignore, files
   create TYPE VALUE, delete TYPE VALUE                remote, scan, ignore
+  push [FILE]            copy what config.ini says to many hosts, over SSH
   find-mailer            whether mail leaves here, and comes in
   demo                   three sites in a temporary folder
 
@@ -66,6 +67,8 @@ Commands (the manual's keywords may be shortened to their first letter: b, p, l 
   create TYPE VALUE        a new remote (ADDRESS DIR), scan (shell wildcards) or ignore
                            (Perl expression on the whole path; a leading ! inverts)
   delete TYPE VALUE        takes one away, by its value or its number
+  push [FILE]              copies of files and folders on many hosts at once, over SSH, as
+                           config.ini (or FILE) says; nothing of ours is needed there
   find-mailer [ADDRESS]    how mail leaves here and comes in, and whether both work; with
                            --self-test a mail to oneself (or ADDRESS) goes all the way round
   demo                     shows it all with three sites in a temporary folder
@@ -85,6 +88,8 @@ Options, before or after the command:
       --base               diff: what each side changed since the version before both
       --to DIR             broadcast: packages as files in DIR, not by mail
       --out                queue: the outbox, packages that no carrier took
+      --retry-failed       push: only to the hosts that failed the last time
+      --accept-new         hosts whose key nobody knows are taken, and known from then on
       --self-test          find-mailer: send a mail, and wait until the filter has it
       --wait SECONDS       how long it waits; 60 if not said
       --title TITLE        init: what people call the project

@@ -21,6 +21,7 @@ pub mod outcome;
 pub mod pending;
 pub mod process;
 pub mod prompt;
+pub mod push;
 pub mod queue;
 pub mod resolve;
 pub mod restore;
@@ -35,6 +36,8 @@ pub mod wrap;
 
 use std::ffi::OsString;
 
+use crate::edge::ssh::answer_if_asked;
+
 use grammar::Command;
 use options::{Instead, Options};
 use outcome::{Failure, Outcome, answer};
@@ -45,6 +48,13 @@ use session::Session;
 /// # Errors
 /// What ends the run, to be told with its hint; exit status 2.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Outcome, Failure> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // ssh asks for a password by running this program.
+    match answer_if_asked(&arguments) {
+        None => {}
+        Some(true) => return Ok(Outcome::Done),
+        Some(false) => return Ok(Outcome::Failed),
+    }
     let options = Options::parse(arguments)?;
     match options.instead {
         Some(Instead::ShortHelp) => answer(help::SHORT.trim_end()),
@@ -91,6 +101,7 @@ pub fn run_command(session: &Session, command: &Command) -> Result<Outcome, Fail
         Command::Delete(kind, value) => edit::delete(session, *kind, value),
         Command::Key(verb) => key::run(session, verb),
         Command::FindMailer(address) => find_mailer::run(session, address.as_deref()),
+        Command::Push(file) => push::run(session, file.as_deref()),
         Command::Demo => demo::run(),
         Command::Help => {
             answer(help::LONG.trim_end());

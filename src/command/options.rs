@@ -56,6 +56,10 @@ pub struct Options {
     pub from_site: Option<String>,
     /// `diff --base`: what each side changed.
     pub base: bool,
+    /// `push --retry-failed`: only the hosts that failed the last time.
+    pub retry_failed: bool,
+    /// `--accept-new`: hosts that nobody knows are entered into `known_hosts`.
+    pub accept_new: bool,
     /// The words of the command.
     pub words: Vec<OsString>,
     /// Help or version was asked for instead.
@@ -119,6 +123,8 @@ impl Options {
                 Long("all") => options.all = true,
                 Long("from") => options.from_site = Some(text(&mut parser, "--from")?),
                 Long("base") => options.base = true,
+                Long("retry-failed") => options.retry_failed = true,
+                Long("accept-new") => options.accept_new = true,
                 Short('h') => options.instead = Some(Instead::ShortHelp),
                 Long("help") => options.instead = Some(Instead::Help),
                 Short('V') | Long("version") => options.instead = Some(Instead::Version),

@@ -4,7 +4,7 @@
 //! belongs to this account (or to the administrator, who owns the machine) and nobody else may read
 //! it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -129,6 +129,14 @@ pub fn from_terminal(question: &str) -> Result<Secret, SecretError> {
 pub fn check_private(file: &File, path: &Path) -> Result<(), SecretError> {
     let meta =
         file.metadata().map_err(|source| SecretError::Io { path: path.to_owned(), source })?;
+    check_private_meta(&meta, path)
+}
+
+/// As [`check_private`], of what was asked of a file already.
+///
+/// # Errors
+/// As [`check_private`].
+pub fn check_private_meta(meta: &Metadata, path: &Path) -> Result<(), SecretError> {
     let ours = [0, rustix::process::geteuid().as_raw()];
     if meta.is_file() && !ours.contains(&meta.uid()) {
         Err(SecretError::NotOurs(path.to_owned()))

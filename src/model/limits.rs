@@ -97,6 +97,19 @@ pub const PARTS_BYTES_MAX: u64 = 10 << 30;
 /// Days after its last part that a package is waited for.
 pub const PARTS_DAYS_MAX: u64 = 60;
 
+/// Bytes of one packet of SFTP: OpenSSH's own bound is 256 KiB, and what it sends fits that.
+pub const SFTP_PACKET_BYTES_MAX: usize = 1 << 20;
+/// Names in one packet of SFTP: OpenSSH sends a hundred.
+pub const SFTP_NAMES_MAX: usize = 10_000;
+/// Bytes of what one command on a host prints: the sums of a million long names.
+pub const HOST_ANSWER_BYTES_MAX: u64 = 1 << 30;
+/// Files and folders that one host is said to have: each is held in memory.
+pub const HOST_FILES_MAX: usize = 2_000_000;
+/// Hosts that one file of connections names.
+pub const HOSTS_MAX: usize = 10_000;
+/// Bytes of `config.ini`, of `connection_info.json` and of one mapper file.
+pub const PUSH_FILE_BYTES_MAX: u64 = 16 << 20;
+
 const _: () = assert!(PATH_BYTES_MAX * 3 < LINE_BYTES_MAX, "a percent-encoded path fits a line");
 const _: () = assert!(HISTORY_MAX * 48 < LINE_BYTES_MAX, "a full history fits a line");
 const _: () =

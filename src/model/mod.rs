@@ -1,6 +1,7 @@
 //! Floor 0: what things are. Sees the standard library only: no syntax, no disk, no clock.
 
 pub mod belief;
+pub mod host;
 pub mod knowledge;
 pub mod limits;
 pub mod orders;
@@ -14,6 +15,7 @@ pub mod verdict;
 pub mod version;
 
 pub use belief::Belief;
+pub use host::Host;
 pub use path::TreePath;
 pub use signature::Signature;
 pub use site::{Address, Site};

@@ -9,6 +9,7 @@ pub mod smtp;
 pub mod strace;
 pub mod trust;
 pub mod twins;
+pub mod sshd;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

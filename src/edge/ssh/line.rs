@@ -1,0 +1,468 @@
+//! The line to one host: how ssh is run for it, and what its troubles mean.
+//!
+//! Invariant: host and user are never taken for options, no forwarding is set up, and no question
+//! is put to a terminal.
+
+use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use crate::format::settings::Secret;
+use crate::format::sftp::SftpFault;
+use crate::model::Host;
+use crate::model::path::escaped;
+
+use super::askpass::{Askpass, SOCKET};
+
+/// Seconds for a connection to come about.
+const CONNECT_SECONDS: u32 = 20;
+/// Bytes of a Unix socket's name, with what ssh appends to it for a moment.
+const SOCKET_NAME_BYTES_MAX: usize = 80;
+/// Bytes of what ssh says that are kept: its last words say why it ended.
+const WORDS_BYTES_MAX: usize = 8 << 10;
+/// How long the last words of ssh are waited for: what it left running may hold its output open.
+const WORDS_PATIENCE: Duration = Duration::from_millis(500);
+
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+/// What holds for all hosts.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// `ssh -F`.
+    pub config: Option<PathBuf>,
+    /// Whether a host that nobody knows is entered into `known_hosts`, as OpenSSH's `accept-new`.
+    pub accept_new: bool,
+}
+
+/// How one host is reached. The connection that is made first is shared by those after it.
+pub struct Line {
+    host: Host,
+    terms: Terms,
+    folder: Folder,
+    askpass: Option<Askpass>,
+    is_shared: bool,
+}
+
+/// Why a host was not reached, or no longer is.
+#[derive(Debug, thiserror::Error)]
+pub enum SshFault {
+    /// The program is not there, or cannot be run.
+    #[error("cannot run ssh: {0}")]
+    Start(io::Error),
+    /// Something on this machine was refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// What it was about.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Nobody answers there, or the name is nobody's.
+    #[error("not reached: {0}")]
+    Unreachable(String),
+    /// Nobody knows its key.
+    #[error("its host key is not known: {0}")]
+    UnknownKey(String),
+    /// It has another key than it should.
+    #[error("its host key is not the one that is known: {0}")]
+    ChangedKey(String),
+    /// Neither key nor password was taken.
+    #[error("not let in: {0}")]
+    Denied(String),
+    /// It offers no SFTP.
+    #[error("it offers no SFTP: {0}")]
+    NoSftp(String),
+    /// The line went dead.
+    #[error("the connection ended: {0}")]
+    Ended(String),
+    /// It says nothing any more.
+    #[error("no answer within {0} s")]
+    Silent(u64),
+    /// It sends what is no SFTP.
+    #[error(transparent)]
+    Sftp(#[from] SftpFault),
+    /// It says no to something.
+    #[error("{}: {what}", escaped(path))]
+    Refused {
+        /// What it was about, there.
+        path: Vec<u8>,
+        /// What it says.
+        what: String,
+    },
+    /// A bound was passed.
+    #[error("{0}")]
+    Bound(String),
+    /// We were told to stop.
+    #[error("stopped before it was done")]
+    Stopped,
+}
+
+impl SshFault {
+    /// Returns what to do; empty where there is no advice.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            SshFault::Start(_) => "install OpenSSH's client; Debian calls it openssh-client",
+            SshFault::UnknownKey(_) => {
+                "connect once with ssh and compare its key, or --accept-new if you trust the \
+                 network now"
+            }
+            SshFault::ChangedKey(_) => {
+                "somebody may be in between; if the key was changed on purpose: ssh-keygen -R HOST"
+            }
+            SshFault::Denied(_) => {
+                "\"ssh -o BatchMode=yes USER@HOST true\" has to work; ssh-copy-id puts a key there"
+            }
+            SshFault::NoSftp(_) => "its sshd_config needs a line \"Subsystem sftp internal-sftp\"",
+            _ => "",
+        }
+    }
+
+    /// Makes a fault of what ssh said last.
+    fn of_words(words: &str) -> SshFault {
+        let line = last_words(words);
+        let has = |part: &str| words.contains(part);
+        if has("IDENTIFICATION HAS CHANGED") || has("REVOKED HOST KEY") {
+            SshFault::ChangedKey(line)
+        } else if has("Host key verification failed") || has("host key is known for") {
+            SshFault::UnknownKey(line)
+        } else if has("Permission denied") || has("Too many authentication failures") {
+            SshFault::Denied(line)
+        } else if has("subsystem request failed") {
+            SshFault::NoSftp(line)
+        } else if ["Could not resolve", "ssh: connect to host", "Connection timed out"]
+            .iter()
+            .any(|part| has(part))
+            || (has("Connection closed by") || has("kex_exchange_identification"))
+        {
+            SshFault::Unreachable(line)
+        } else {
+            SshFault::Ended(line)
+        }
+    }
+}
+
+impl Line {
+    /// Prepares the line to `host`; nobody is asked yet. Without a password keys have to do.
+    ///
+    /// # Errors
+    /// ssh cannot be run, or there is no place for sockets.
+    pub fn new(host: &Host, password: Option<&Secret>, terms: &Terms) -> Result<Line, SshFault> {
+        let folder = Folder::create()?;
+        let mut line = Line {
+            host: host.clone(),
+            terms: terms.clone(),
+            folder,
+            askpass: None,
+            is_shared: false,
+        };
+        let known = line.configuration()?;
+        line.is_shared = !known.lines().any(|line| {
+            line.strip_prefix("controlpath ").is_some_and(|path| path.trim() != "none")
+        });
+        if let Some(password) = password {
+            let socket = line.folder.0.join("a");
+            let names = names_asked_for(&known, host);
+            let askpass = Askpass::listen(socket.clone(), names, password.clone());
+            let askpass = askpass.map_err(|source| SshFault::Io { path: socket, source })?;
+            line.askpass = Some(askpass);
+        }
+        Ok(line)
+    }
+
+    /// Returns the host at the other end.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Starts SFTP.
+    pub(super) fn start_sftp(&self) -> Result<Running, SshFault> {
+        let mut command = self.ssh();
+        command.arg("-s").arg("--").arg(self.host.name()).arg("sftp");
+        Running::start(command)
+    }
+
+    /// Starts a command there: one of our own, in which nothing stands that came from outside.
+    pub(super) fn start_command(&self, words: &'static str) -> Result<Running, SshFault> {
+        let mut command = self.ssh();
+        command.arg("--").arg(self.host.name()).arg(words);
+        Running::start(command)
+    }
+
+    /// Starts a command there that names something, quoted by [`quoted`].
+    pub(super) fn start_quoted(&self, words: &[u8]) -> Result<Running, SshFault> {
+        use std::os::unix::ffi::OsStrExt;
+        let mut command = self.ssh();
+        command.arg("--").arg(self.host.name()).arg(std::ffi::OsStr::from_bytes(words));
+        Running::start(command)
+    }
+
+    /// Asks ssh what its own settings say of this host.
+    fn configuration(&self) -> Result<String, SshFault> {
+        let mut command = self.addressed();
+        command.arg("-G").arg("--").arg(self.host.name()).stdin(Stdio::null());
+        let said = command.output().map_err(SshFault::Start)?;
+        if !said.status.success() {
+            return Err(SshFault::of_words(&String::from_utf8_lossy(&said.stderr)));
+        }
+        Ok(String::from_utf8_lossy(&said.stdout).into_owned())
+    }
+
+    fn addressed(&self) -> Command {
+        let mut command = Command::new("ssh");
+        if let Some(config) = &self.terms.config {
+            command.arg("-F").arg(config);
+        }
+        if let Some(user) = self.host.user() {
+            command.arg("-l").arg(user);
+        }
+        if let Some(port) = self.host.port() {
+            command.arg("-p").arg(port.to_string());
+        }
+        command
+    }
+
+    fn ssh(&self) -> Command {
+        let mut command = self.addressed();
+        let mut set = |option: String| {
+            command.arg("-o").arg(option);
+        };
+        set(format!("ConnectTimeout={CONNECT_SECONDS}"));
+        for option in [
+            "ClearAllForwardings=yes",
+            "ForwardAgent=no",
+            "ForwardX11=no",
+            "PermitLocalCommand=no",
+            "RequestTTY=no",
+            "ServerAliveInterval=15",
+            "ServerAliveCountMax=3",
+        ] {
+            set(option.to_owned());
+        }
+        if self.terms.accept_new {
+            set("StrictHostKeyChecking=accept-new".to_owned());
+        }
+        if self.is_shared {
+            set("ControlMaster=auto".to_owned());
+            set("ControlPersist=no".to_owned());
+            set(format!("ControlPath={}", self.folder.0.join("c").display()));
+        }
+        match &self.askpass {
+            None => set("BatchMode=yes".to_owned()),
+            Some(_) => {
+                set("NumberOfPasswordPrompts=1".to_owned());
+                set("PreferredAuthentications=password,keyboard-interactive".to_owned());
+            }
+        }
+        if let Some(askpass) = &self.askpass {
+            let program = std::env::current_exe().unwrap_or_else(|_| "remsync".into());
+            command
+                .env("SSH_ASKPASS", program)
+                .env("SSH_ASKPASS_REQUIRE", "force")
+                .env(SOCKET, askpass.socket());
+        }
+        // What is typed at our terminal, Ctrl-C included, is for us: ssh goes when we let it go.
+        command.process_group(0);
+        command
+    }
+}
+
+/// A running ssh.
+pub(super) struct Running {
+    /// The process; its input and output are taken by whoever speaks with it.
+    pub child: Child,
+    words: Receiver<Vec<u8>>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Result<Running, SshFault> {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(SshFault::Start)?;
+        let (tell, words) = channel();
+        if let Some(stderr) = child.stderr.take() {
+            std::thread::spawn(move || listen(stderr, &tell));
+        }
+        Ok(Running { child, words })
+    }
+
+    /// Ends it, and returns why it had ended before, as far as it said.
+    pub fn fault(&mut self) -> SshFault {
+        // Its output is closed: it is about to say why.
+        let mut words = Vec::new();
+        let deadline = std::time::Instant::now() + WORDS_PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            match self.words.recv_timeout(left) {
+                Ok(more) => words.extend(more),
+                Err(_) => break,
+            }
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let excess = words.len().saturating_sub(WORDS_BYTES_MAX);
+        words.drain(..excess);
+        SshFault::of_words(&String::from_utf8_lossy(&words))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Hands on what ssh says, in pieces, as long as anybody wants it.
+fn listen(mut stderr: ChildStderr, tell: &std::sync::mpsc::Sender<Vec<u8>>) {
+    let mut buffer = [0; 4096];
+    let mut told = 0_usize;
+    loop {
+        match stderr.read(&mut buffer) {
+            Ok(0) | Err(_) => return,
+            Ok(bytes) => {
+                told = told.saturating_add(bytes);
+                // A host that talks without end is not listened to without end.
+                let is_heard = told < (1 << 20);
+                let piece = buffer.get(..bytes).unwrap_or_default().to_vec();
+                if is_heard && tell.send(piece).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Returns a name as one word for a POSIX shell, and for most others.
+pub(super) fn quoted(name: &[u8]) -> Vec<u8> {
+    let mut out = vec![b'\''];
+    for &byte in name {
+        match byte {
+            b'\'' => out.extend_from_slice(b"'\\''"),
+            byte => out.push(byte),
+        }
+    }
+    out.push(b'\'');
+    out
+}
+
+/// Returns the line of what ssh said that says most: the last one that is no advice.
+fn last_words(words: &str) -> String {
+    let is_said = |line: &&str| {
+        let line = line.trim();
+        !line.is_empty()
+            && !line.starts_with("debug")
+            && !line.starts_with('@')
+            && !line.starts_with("mux_client")
+            && !line.starts_with("Connection closed")
+    };
+    let line = words.lines().rev().find(is_said);
+    let line = line.or_else(|| words.lines().rev().find(|line| !line.trim().is_empty()));
+    line.map_or_else(
+        || "ssh did not say why".to_owned(),
+        |line| escaped(line.trim().trim_end_matches('.').as_bytes()),
+    )
+}
+
+/// Returns how OpenSSH names user and host where it asks for a password, cut as it cuts them.
+fn names_asked_for(configuration: &str, host: &Host) -> Vec<String> {
+    let value = |key: &str| {
+        let lines = configuration.lines();
+        let mut values = lines.filter_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+        values.next().map(str::trim)
+    };
+    let user = value("user").or(host.user()).unwrap_or_default();
+    let hosts = [Some(host.name()), value("hostname")];
+    let cut = |text: &str, most: usize| text.chars().take(most).collect::<String>();
+    let mut names: Vec<String> = Vec::new();
+    for host in hosts.into_iter().flatten() {
+        // For a password it cuts what is long, for other questions it does not.
+        names.push(format!("{}@{}", cut(user, 30), cut(host, 128)));
+        names.push(format!("{user}@{host}"));
+    }
+    names
+}
+
+/// A folder of our own for sockets, removed when dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn create() -> Result<Folder, SshFault> {
+        use std::os::unix::fs::DirBuilderExt;
+        let top = std::env::temp_dir();
+        let is_short = |path: &Path| path.as_os_str().len() + 40 < SOCKET_NAME_BYTES_MAX;
+        let top = if is_short(&top) { top } else { PathBuf::from("/tmp") };
+        loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = top.join(format!("remsync-{}-{count}", std::process::id()));
+            match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Folder(path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && count < 10_000 => {}
+                Err(source) => return Err(SshFault::Io { path, source }),
+            }
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ssh_says_has_a_meaning() {
+        let table = [
+            ("ssh: Could not resolve hostname x: Name or service not known\r\n", "not reached"),
+            ("ssh: connect to host 10.0.0.9 port 22: Connection refused\n", "not reached"),
+            ("a@h: Permission denied (publickey,password).\n", "not let in"),
+            (
+                "No ED25519 host key is known for h and you have requested strict checking.\r\n\
+                 Host key verification failed.\r\n",
+                "its host key is not known",
+            ),
+            (
+                "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.",
+                "its host key is not the one",
+            ),
+            ("subsystem request failed on channel 0\n", "it offers no SFTP"),
+            ("client_loop: send disconnect: Broken pipe\n", "the connection ended"),
+            ("", "ssh did not say why"),
+            ("a\x1b[2Jb\n", "a\\x1b[2Jb"),
+        ];
+        for (words, meaning) in table {
+            let fault = SshFault::of_words(words).to_string();
+            assert!(fault.contains(meaning), "{words}: {fault}");
+        }
+    }
+
+    #[test]
+    fn names_are_one_word_for_a_shell() {
+        let name = b"a 'b' $(c) `d` \\ \"e\"\n*";
+        let script = [b"printf %s ", quoted(name).as_slice()].concat();
+        let said = Command::new("sh")
+            .arg("-c")
+            .arg(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(script))
+            .output()
+            .unwrap();
+        assert_eq!(said.stdout, name);
+    }
+
+    #[test]
+    fn a_password_is_for_the_host_as_ssh_names_it() {
+        let host = Host::new(Some("ana"), "alias", None).unwrap();
+        let names = names_asked_for("user ana\nhostname 10.0.0.7\nport 22\n", &host);
+        assert!(names.contains(&"ana@10.0.0.7".to_owned()), "{names:?}");
+        assert!(names.contains(&"ana@alias".to_owned()), "{names:?}");
+    }
+}

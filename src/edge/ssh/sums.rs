@@ -1,0 +1,191 @@
+//! Sums of many files of a host in one round: by the host's own programs.
+//!
+//! The command is a constant; the names go to its standard input, so that no shell sees them.
+//! Invariant: a sum is only returned for the very name that it was asked for.
+
+use std::io::{Read, Write};
+
+use crate::model::limits::HOST_ANSWER_BYTES_MAX;
+
+use super::line::{Line, SshFault};
+use super::sftp::Stop;
+
+/// Which sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// `cksum`: whether a copy arrived whole. It takes far less time than a digest.
+    Cksum,
+    /// `sha256sum`, or `shasum` or `sha256`: what a file is.
+    Sha256,
+}
+
+/// What a host said of files, in the order of the names; `None` is nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sums {
+    /// Sums and sizes.
+    Cksums(Vec<Option<(u32, u64)>>),
+    /// Digests.
+    Digests(Vec<Option<[u8; 32]>>),
+    /// No command can be run there, or it has no such program.
+    NotAllowed,
+}
+
+/// What is printed first, so that what a login script says, or a server that only knows SFTP, is
+/// not taken for an answer.
+const MARK: &[u8] = b"remsync: sums follow\n";
+
+const CKSUM: &str = "exec sh -c 'command -v cksum >/dev/null && command -v xargs >/dev/null && \
+                     echo \"remsync: sums follow\" && exec xargs -0 cksum'";
+const SHA256: &str = "exec sh -c 'if command -v sha256sum >/dev/null; then s=sha256sum; elif \
+                      command -v shasum >/dev/null; then s=\"shasum -a 256\"; else exit 1; fi; \
+                      command -v xargs >/dev/null && echo \"remsync: sums follow\" && \
+                      exec xargs -0 $s'";
+
+/// Asks the host at the other end of `line` for the sums of files, by their absolute names.
+///
+/// # Errors
+/// ssh cannot be run, or what comes is past [`HOST_ANSWER_BYTES_MAX`]. A host that allows no command
+/// is no error.
+pub fn sums(line: &Line, paths: &[&[u8]], tool: Tool, stop: &Stop) -> Result<Sums, SshFault> {
+    // Without names the program would read its standard input.
+    if paths.is_empty() {
+        return Ok(parse(&[], paths, tool));
+    }
+    let words = match tool {
+        Tool::Cksum => CKSUM,
+        Tool::Sha256 => SHA256,
+    };
+    let mut running = line.start_command(words)?;
+    let (stdin, stdout) = (running.child.stdin.take(), running.child.stdout.take());
+    let mut answer = Vec::new();
+    let read = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let Some(mut stdin) = stdin else { return };
+            for path in paths {
+                // A host that does not want to read the names says nothing of them either.
+                if stdin.write_all(path).and_then(|()| stdin.write_all(b"\0")).is_err() {
+                    return;
+                }
+            }
+        });
+        let most = HOST_ANSWER_BYTES_MAX + 1;
+        stdout.map_or(Ok(0), |stdout| stdout.take(most).read_to_end(&mut answer))
+    });
+    if answer.len() as u64 > HOST_ANSWER_BYTES_MAX {
+        return Err(SshFault::Bound(format!("it said over {HOST_ANSWER_BYTES_MAX} bytes")));
+    }
+    if stop.load(std::sync::atomic::Ordering::Relaxed) {
+        return Err(SshFault::Stopped);
+    }
+    let start = memchr::memmem::find(&answer, MARK).map(|at| at + MARK.len());
+    match (read, start.and_then(|start| answer.get(start..))) {
+        (Ok(_), Some(lines)) => Ok(parse(lines, paths, tool)),
+        _ => Ok(Sums::NotAllowed),
+    }
+}
+
+/// Reads what the programs print: a line for each name, in order, and none for those that could not
+/// be read.
+fn parse(mut lines: &[u8], paths: &[&[u8]], tool: Tool) -> Sums {
+    match tool {
+        Tool::Cksum => Sums::Cksums(
+            paths.iter().map(|path| take(&mut lines, path, |l| cksum_line(l, path))).collect(),
+        ),
+        Tool::Sha256 => Sums::Digests(
+            paths.iter().map(|path| take(&mut lines, path, |l| digest_line(l, path))).collect(),
+        ),
+    }
+}
+
+/// Takes the line of one name if it is the next one.
+fn take<'l, T>(
+    lines: &mut &'l [u8],
+    _path: &[u8],
+    read: impl Fn(&'l [u8]) -> Option<(T, &'l [u8])>,
+) -> Option<T> {
+    let (value, rest) = read(lines)?;
+    *lines = rest;
+    Some(value)
+}
+
+/// `3015617425 6 /name`: the name is not escaped.
+fn cksum_line<'l>(line: &'l [u8], path: &[u8]) -> Option<((u32, u64), &'l [u8])> {
+    let (sum, rest) = number(line)?;
+    let (size_bytes, rest) = number(rest)?;
+    let rest = rest.strip_prefix(path)?.strip_prefix(b"\n")?;
+    Some(((u32::try_from(sum).ok()?, size_bytes), rest))
+}
+
+fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let end = text.iter().position(|byte| !byte.is_ascii_digit())?;
+    let (digits, rest) = text.split_at_checked(end)?;
+    let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some((number, rest.strip_prefix(b" ")?))
+}
+
+/// `HEX  /name`, or `\HEX  /name` with a name in which `\`, LF and CR are escaped.
+fn digest_line<'l>(line: &'l [u8], path: &[u8]) -> Option<([u8; 32], &'l [u8])> {
+    let (is_escaped, line) = match line.strip_prefix(b"\\") {
+        Some(line) => (true, line),
+        None => (false, line),
+    };
+    let (hex, rest) = line.split_at_checked(64)?;
+    let digest = digest_of(hex)?;
+    // Two spaces for text, a space and a star for binary.
+    let rest = rest.strip_prefix(b"  ").or_else(|| rest.strip_prefix(b" *"))?;
+    let rest = if is_escaped {
+        rest.strip_prefix(escaped(path).as_slice())?
+    } else {
+        rest.strip_prefix(path)?
+    };
+    Some((digest, rest.strip_prefix(b"\n")?))
+}
+
+fn digest_of(hex: &[u8]) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    for (byte, pair) in digest.iter_mut().zip(hex.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(digest)
+}
+
+/// As coreutils write a name in one line.
+fn escaped(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    for &byte in path {
+        match byte {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            byte => out.push(byte),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_programs() {
+        let paths: [&[u8]; 5] = [b"/a", b"/gone", b"/new\nline", b"/b\\c", b"/last"];
+        let hex = "ab".repeat(32);
+        let text = format!("{hex}  /a\n\\{hex}  /new\\nline\n\\{hex}  /b\\\\c\n{hex} */last\n");
+        let digest = Some([0xab; 32]);
+        let expected = Sums::Digests(vec![digest, None, digest, digest, digest]);
+        assert_eq!(parse(text.as_bytes(), &paths, Tool::Sha256), expected);
+        let text = "7 3 /a\n8 4 /new\nline\n9 5 /b\\c\n10 6 /other\n";
+        let expected = Sums::Cksums(vec![Some((7, 3)), None, Some((8, 4)), Some((9, 5)), None]);
+        assert_eq!(parse(text.as_bytes(), &paths, Tool::Cksum), expected);
+    }
+
+    #[test]
+    fn what_is_no_answer_is_none() {
+        let paths: [&[u8]; 1] = [b"/a"];
+        for text in ["", "x", "7", "7 3 /ab\n", "-1 3 /a\n", "99999999999 1 /a\n", "7 3 /a"] {
+            assert_eq!(parse(text.as_bytes(), &paths, Tool::Cksum), Sums::Cksums(vec![None]));
+            assert_eq!(parse(text.as_bytes(), &paths, Tool::Sha256), Sums::Digests(vec![None]));
+        }
+    }
+}

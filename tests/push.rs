@@ -1,0 +1,453 @@
+//! `push` to real SSH servers on loopback: what seed's files say, and everything that goes wrong on
+//! one host while the others go on.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails so")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use support::sshd::{Hosts, PASSWORD, Rules, may_have_accounts};
+use support::{Home, Ran, World, tree_value};
+
+/// A folder with `config.ini` and its kin, and hosts.
+struct Fleet {
+    home: Home,
+    hosts: Hosts,
+    conf: PathBuf,
+    world: World,
+}
+
+impl Fleet {
+    /// Plain servers at 127.0.0.`numbers`.
+    fn new(numbers: &[u8]) -> Fleet {
+        let world = World::new();
+        let home = world.home("a");
+        let mut hosts = Hosts::new(world.path());
+        hosts.settle(&home.top.join("config.toml"));
+        for number in numbers {
+            hosts.start(&format!("127.0.0.{number}"), &Rules::default());
+        }
+        let conf = home.top.join("conf");
+        fs::create_dir_all(conf.join("path_mapper")).unwrap();
+        fs::write(conf.join("config.ini"), "[DEFAULT]\nnumber_of_connections = 8\n").unwrap();
+        let fleet = Fleet { home, hosts, conf, world };
+        fleet.connect(&numbers.iter().map(|n| entry(&format!("127.0.0.{n}"))).collect::<Vec<_>>());
+        for number in numbers {
+            fleet.map_tree(&format!("127.0.0.{number}"));
+        }
+        fleet
+    }
+
+    fn connect(&self, entries: &[Value]) {
+        let file = self.conf.join("connection_info.json");
+        fs::write(&file, serde_json::to_vec(entries).unwrap()).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    fn map(&self, address: &str, mappings: &[(&str, &str)]) {
+        let entries: Vec<Value> =
+            mappings.iter().map(|(src, dest)| json!({ "src": src, "dest": dest })).collect();
+        let file = self.conf.join(format!("path_mapper/{address}.json"));
+        fs::write(file, serde_json::to_vec(&entries).unwrap()).unwrap();
+    }
+
+    /// The tree goes to the host's own folder.
+    fn map_tree(&self, address: &str) {
+        let (src, dest) = (self.home.tree.clone(), self.there(address));
+        self.map(address, &[(src.to_str().unwrap(), dest.to_str().unwrap())]);
+    }
+
+    /// A host's own folder.
+    fn there(&self, address: &str) -> PathBuf {
+        self.world.path().join("there").join(address)
+    }
+
+    fn push(&self, words: &[&str]) -> Ran {
+        let file = self.conf.join("config.ini");
+        let words = [&["push", file.to_str().unwrap()], words].concat();
+        self.home.run(&words)
+    }
+
+    fn push_json(&self, words: &[&str]) -> (Value, i32) {
+        let ran = self.push(&[words, &["--json"]].concat());
+        let status = ran.status();
+        let document = serde_json::from_slice(&ran.output.stdout);
+        (document.unwrap_or_else(|error| panic!("{error}\n{}", ran.story())), status)
+    }
+
+    /// Holds that a host has the tree as it is here.
+    fn expect_equal(&self, address: &str) {
+        let (here, there) = (tree_value(&self.home.tree), tree_value(&self.there(address)));
+        // SFTP knows whole seconds.
+        let seconds = |mut files: std::collections::BTreeMap<_, support::FileValue>| {
+            files
+                .values_mut()
+                .for_each(|file| file.mtime_ns = file.mtime_ns.div_euclid(1_000_000_000));
+            files
+        };
+        assert_eq!(seconds(there), seconds(here), "{address}");
+        let left = std::process::Command::new("find")
+            .arg(self.there(address))
+            .args(["-name", ".remsync*"])
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&left.stdout), "", "temporary files at {address}");
+    }
+
+    fn log(&self, kind: &str) -> String {
+        let folder = self.home.top.join("logs");
+        let mut text = String::new();
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            let name = entry.file_name().into_string().unwrap();
+            if name.strip_prefix(kind).is_some_and(|rest| rest.starts_with('.')) {
+                text += &fs::read_to_string(entry.path()).unwrap();
+            }
+        }
+        text
+    }
+}
+
+fn entry(address: &str) -> Value {
+    json!({ "ip_address": address, "user": "root", "passkey": "" })
+}
+
+fn host<'d>(document: &'d Value, address: &str) -> &'d Value {
+    let hosts = document["hosts"].as_array().unwrap();
+    hosts.iter().find(|host| host["address"] == address).unwrap()
+}
+
+fn make_old(fleet: &Fleet) {
+    // What changed just before a push is compared by its contents the next time.
+    std::thread::sleep(Duration::from_millis(2_100));
+    fleet.push(&[]).done();
+}
+
+#[test]
+fn files_and_folders_go_to_many_hosts_and_only_once() {
+    let fleet = Fleet::new(&[1, 2, 3]);
+    for (at, name) in support::ODD_NAMES.iter().enumerate() {
+        let name = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(name);
+        fleet.home.write(name, format!("file {at}"));
+    }
+    fleet.home.write("d/e/big", vec![7; 3_000_000]);
+    fleet.home.write("d/empty", "");
+    fleet.home.write("d/program", "#!/bin/sh\n");
+    fs::set_permissions(fleet.home.tree.join("d/program"), fs::Permissions::from_mode(0o755))
+        .unwrap();
+    fs::create_dir(fleet.home.tree.join("nothing in it")).unwrap();
+    symlink("plain", fleet.home.tree.join("link")).unwrap();
+    fleet.home.write("one.txt", "one");
+    // A file alone: into a folder, to a name, and to a folder that is there already.
+    let top = fleet.world.path().join("there");
+    let one = fleet.home.tree.join("one.txt");
+    let (one, top) = (one.to_str().unwrap(), top.to_str().unwrap());
+    fleet.map(
+        "127.0.0.3",
+        &[
+            (fleet.home.tree.to_str().unwrap(), &format!("{top}/127.0.0.3/")),
+            (one, &format!("{top}/x/in/")),
+            (one, &format!("{top}/x/named")),
+            (one, &format!("{top}/x")),
+        ],
+    );
+    let (document, status) = fleet.push_json(&[]);
+    assert_eq!(status, 0, "{document:#}");
+    fs::remove_file(fleet.home.tree.join("link")).unwrap();
+    for address in ["127.0.0.1", "127.0.0.2", "127.0.0.3"] {
+        fleet.expect_equal(address);
+        assert!(fleet.there(address).join("nothing in it").is_dir());
+        assert_eq!(host(&document, address)["state"], "done");
+    }
+    for name in ["in/one.txt", "named", "one.txt"] {
+        assert_eq!(fs::read_to_string(format!("{top}/x/{name}")).unwrap(), "one", "{name}");
+    }
+    assert!(fleet.log("scp_error").contains("a symbolic link: left out"));
+    assert!(fleet.log("scp").contains("127.0.0.1: done: 13 copied"), "{}", fleet.log("scp"));
+
+    make_old(&fleet);
+    let (again, _) = fleet.push_json(&[]);
+    assert_eq!(again["summary"]["sent"], 0, "{again:#}");
+    // One edit, one with its size and time as they were, and one there.
+    let two = fleet.there("127.0.0.2");
+    fleet.home.write("two words", "FILE 1");
+    let old = fs::metadata(two.join("100%")).unwrap().modified().unwrap();
+    fleet.home.write("100%", "FILE 2");
+    let file = fs::File::options().write(true).open(fleet.home.tree.join("100%")).unwrap();
+    file.set_modified(old).unwrap();
+    fs::write(two.join("plain"), "another length").unwrap();
+    let (third, _) = fleet.push_json(&[]);
+    assert_eq!(host(&third, "127.0.0.1")["sent"], 2, "{third:#}");
+    assert_eq!(host(&third, "127.0.0.2")["sent"], 3, "{third:#}");
+    fleet.expect_equal("127.0.0.1");
+    fleet.expect_equal("127.0.0.2");
+}
+
+#[test]
+fn what_goes_wrong_with_one_host_does_not_stop_the_others() {
+    let mut fleet = Fleet::new(&[1]);
+    fleet.home.write("a", "one");
+    fleet.hosts.start("127.0.0.2", &Rules::default());
+    fleet.hosts.start("127.0.0.4", &Rules::default());
+    fleet.hosts.know_nobody();
+    fleet.hosts.know("127.0.0.1", "host");
+    fleet.hosts.know("127.0.0.4", "other-host");
+    fleet.map_tree("127.0.0.2");
+    fleet.map_tree("127.0.0.3");
+    fleet.map_tree("127.0.0.4");
+    fleet.map_tree("127.0.0.1");
+    let mut entries: Vec<Value> =
+        ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"].map(entry).into();
+    entries.push(entry("127.0.0.999"));
+    entries.push(entry("-oProxyCommand=touch /tmp/x"));
+    entries.push(entry("127.0.0.1"));
+    fleet.connect(&entries);
+    let (document, status) = fleet.push_json(&[]);
+    assert_eq!(status, 2);
+    for (address, words, hint) in [
+        ("127.0.0.2", "host key is not known", "accept-new"),
+        ("127.0.0.3", "Connection refused", ""),
+        ("127.0.0.4", "not the one that is known", "ssh-keygen -R 127.0.0.4"),
+        ("127.0.0.5", "127.0.0.5.json", "address_mapper_path"),
+        ("127.0.0.999", "no IP address", ""),
+        ("-oProxyCommand=touch /tmp/x", "begins with", ""),
+    ] {
+        let host = host(&document, address);
+        assert_eq!(host["state"], "failed", "{address}: {document:#}");
+        assert!(host["error"].as_str().unwrap().contains(words), "{address}: {host:#}");
+        assert!(host["hint"].as_str().unwrap_or_default().contains(hint), "{address}: {host:#}");
+    }
+    assert_eq!(host(&document, "127.0.0.1")["state"], "done");
+    fleet.expect_equal("127.0.0.1");
+    assert_eq!(document["summary"]["failed"], 6);
+    let errors = fleet.log("scp_error");
+    assert_eq!(errors.lines().filter(|line| line.contains(" ERROR ")).count(), 6, "{errors}");
+    assert!(!errors.contains(" INFO "), "{errors}");
+
+    // Those that failed, once more; a new host's key is taken where that is said, a wrong one never.
+    let (again, _) = fleet.push_json(&["--retry-failed", "--accept-new"]);
+    assert_eq!(again["summary"]["hosts"], 6, "{again:#}");
+    assert_eq!(host(&again, "127.0.0.2")["state"], "done", "{again:#}");
+    assert_eq!(host(&again, "127.0.0.4")["state"], "failed", "{again:#}");
+    assert!(fleet.hosts.known().contains("[127.0.0.2]"));
+    fleet.expect_equal("127.0.0.2");
+}
+
+#[test]
+fn sources_and_places_that_are_not_there() {
+    let fleet = Fleet::new(&[1, 2]);
+    fleet.home.write("a", "one");
+    let top = fleet.there("127.0.0.1");
+    fs::create_dir_all(top.join("folder/a")).unwrap();
+    fs::write(top.join("file"), "in the way").unwrap();
+    let tree = fleet.home.tree.to_str().unwrap();
+    let dest = |name: &str| top.join(name).to_str().unwrap().to_owned();
+    fleet.map(
+        "127.0.0.1",
+        &[
+            (&format!("{tree}/nothing"), &dest("x")),
+            (tree, &dest("folder")),
+            (tree, &dest("file")),
+            (tree, "/proc/nowhere/to/be"),
+            (tree, &dest("good")),
+        ],
+    );
+    let (document, status) = fleet.push_json(&[]);
+    assert_eq!(status, 2);
+    let faults = host(&document, "127.0.0.1")["faults"].as_array().unwrap().clone();
+    assert_eq!(faults.len(), 4, "{document:#}");
+    let words =
+        ["No such file", "a folder is in the way", "no folder is in the way", "cannot be made"];
+    for (fault, words) in faults.iter().zip(words) {
+        assert!(fault["why"].as_str().unwrap().contains(words), "{fault:#}");
+    }
+    assert_eq!(fs::read_to_string(top.join("good/a")).unwrap(), "one");
+    assert_eq!(fs::read_to_string(top.join("file")).unwrap(), "in the way");
+    assert_eq!(host(&document, "127.0.0.2")["state"], "done");
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let fleet = Fleet::new(&[1]);
+    fleet.home.write("a", "one");
+    let (document, status) = fleet.push_json(&["-n"]);
+    assert_eq!((status, &document["summary"]["sent"]), (0, &json!(1)), "{document:#}");
+    assert!(!fleet.there("127.0.0.1").exists());
+    assert!(!fleet.home.top.join("logs").exists() && document["logs"].is_null());
+    let (document, _) = fleet.push_json(&[]);
+    assert_eq!(document["summary"]["sent"], 1, "it was not remembered as done");
+}
+
+#[test]
+fn files_that_are_not_there_or_not_private() {
+    let fleet = Fleet::new(&[]);
+    let ran = fleet.home.run(&["push"]);
+    assert!(ran.stderr().contains("config.ini: No such file"), "{}", ran.story());
+    ran.with(2);
+    let file = fleet.conf.join("connection_info.json");
+    let with = json!([{ "ip_address": "127.0.0.1", "user": "root", "passkey": "hunter2" }]);
+    fs::write(&file, with.to_string()).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let ran = fleet.push(&[]);
+    assert!(
+        ran.stderr().contains("others may read") && ran.stderr().contains("chmod 600"),
+        "{}",
+        ran.story()
+    );
+    assert!(ran.stderr().contains("keys"), "{}", ran.story());
+    assert!(!ran.story().contains("hunter"));
+    ran.with(2);
+    fs::remove_file(&file).unwrap();
+    fleet.push(&[]).with(2);
+}
+
+#[test]
+fn passwords() {
+    if !may_have_accounts() {
+        eprintln!("no accounts of its own for a server here: not tried");
+        return;
+    }
+    let mut fleet = Fleet::new(&[]);
+    let rules = Rules {
+        with_password: true,
+        lines: "PubkeyAuthentication no".to_owned(),
+        ..Rules::default()
+    };
+    let keyboard = Rules {
+        lines: "PubkeyAuthentication no\nKbdInteractiveAuthentication yes".to_owned(),
+        ..rules.clone()
+    };
+    fleet.hosts.start("127.0.0.1", &rules);
+    fleet.hosts.start("127.0.0.2", &keyboard);
+    fleet.hosts.start("127.0.0.3", &rules);
+    fleet.home.write("a", "one");
+    let with = |number: u8, passkey: &str| {
+        let address = format!("127.0.0.{number}");
+        fleet.map_tree(&address);
+        json!({ "ip_address": address, "user": "root", "passkey": passkey })
+    };
+    fleet.connect(&[with(1, PASSWORD), with(2, PASSWORD), with(3, "wrong")]);
+    let (document, status) = fleet.push_json(&[]);
+    assert_eq!(status, 2);
+    for (address, state) in [("127.0.0.1", "done"), ("127.0.0.2", "done"), ("127.0.0.3", "failed")]
+    {
+        assert_eq!(host(&document, address)["state"], state, "{document:#}");
+    }
+    let error = host(&document, "127.0.0.3")["error"].as_str().unwrap();
+    assert!(error.contains("not let in: ") && error.contains("Permission denied"), "{error}");
+    fleet.expect_equal("127.0.0.1");
+    let said = format!("{document} {}", fleet.log("scp"));
+    assert!(!said.contains(PASSWORD) && !said.contains("wrong\""), "{said}");
+}
+
+#[test]
+fn a_host_with_sftp_only_and_one_without() {
+    let mut fleet = Fleet::new(&[]);
+    let only = Rules { lines: "ForceCommand internal-sftp".into(), ..Rules::default() };
+    let without = Rules { without_sftp: true, ..Rules::default() };
+    fleet.hosts.start("127.0.0.1", &only);
+    fleet.hosts.start("127.0.0.2", &without);
+    for (name, text) in [("plain", "1"), ("two 'words' $x", "2"), ("d/e", "3"), ("-dash", "4")] {
+        fleet.home.write(name, text);
+    }
+    fleet.map_tree("127.0.0.1");
+    fleet.map_tree("127.0.0.2");
+    fleet.connect(&[entry("127.0.0.1"), entry("127.0.0.2")]);
+    for sent in [4, 0] {
+        let (document, status) = fleet.push_json(&[]);
+        assert_eq!(status, 0, "{document:#}");
+        for address in ["127.0.0.1", "127.0.0.2"] {
+            assert_eq!(host(&document, address)["sent"], sent, "{document:#}");
+            fleet.expect_equal(address);
+        }
+    }
+    assert!(fleet.log("scp_error").contains("old SCP protocol"));
+}
+
+#[test]
+fn a_full_disk_is_said() {
+    let mut fleet = Fleet::new(&[2]);
+    fleet.home.write("a", "one");
+    fleet.home.write("big", vec![1; 3_000_000]);
+    let small = fleet.there("127.0.0.1");
+    fs::create_dir_all(&small).unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=1m", "none"])
+        .arg(&small)
+        .output();
+    if !mounted.is_ok_and(|ran| ran.status.success()) {
+        eprintln!("nothing can be mounted here: not tried");
+        return;
+    }
+    fleet.hosts.start("127.0.0.1", &Rules::default());
+    fleet.map_tree("127.0.0.1");
+    fleet.connect(&[entry("127.0.0.1"), entry("127.0.0.2")]);
+    let (document, status) = fleet.push_json(&[]);
+    let names: Vec<_> = fs::read_dir(&small).unwrap().flatten().map(|e| e.file_name()).collect();
+    let unmounted = std::process::Command::new("umount").arg(&small).status();
+    assert!(unmounted.is_ok_and(|status| status.success()));
+    assert_eq!(status, 2);
+    let error = host(&document, "127.0.0.1")["error"].as_str().unwrap();
+    assert!(error.contains("big: ") && error.contains("no room left"), "{document:#}");
+    assert_eq!(host(&document, "127.0.0.1")["sent"], 1, "the small one fits");
+    assert_eq!(names, ["a"], "what did not fit is removed");
+    fleet.expect_equal("127.0.0.2");
+}
+
+#[test]
+fn a_host_that_dies_in_the_middle_is_gone_on_with() {
+    let fleet = Fleet::new(&[1]);
+    for number in 0..40 {
+        fleet.home.write(format!("f{number}"), vec![number; 4_000_000]);
+    }
+    let there = fleet.there("127.0.0.1");
+    let ran = std::thread::scope(|scope| {
+        let pushing = scope.spawn(|| fleet.push(&[]));
+        let until = Instant::now() + Duration::from_secs(20);
+        // Something is on its way.
+        while fs::read_dir(&there).map_or(0, Iterator::count) == 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        fleet.hosts.kill_connections();
+        pushing.join().unwrap()
+    });
+    assert!(ran.stderr().contains("the connection ended"), "{}", ran.story());
+    ran.with(2);
+    let whole = |path: PathBuf| fs::read(path).unwrap().len() == 4_000_000;
+    for entry in fs::read_dir(&there).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        assert!(name.starts_with(".remsync") || whole(entry.path()), "{name}");
+    }
+    fleet.push(&["--retry-failed"]).done();
+    fleet.expect_equal("127.0.0.1");
+}
+
+#[test]
+fn autosync_goes_on_until_it_is_told_to_stop() {
+    let fleet = Fleet::new(&[1]);
+    fleet.home.write("a", "one");
+    let config = fleet.conf.join("config.ini");
+    fs::write(&config, "[DEFAULT]\nautosync = yes\nsynctime = 1\n").unwrap();
+    let mut command = fleet.home.command(support::REMSYNC);
+    command.arg("push").arg(&config).stderr(std::process::Stdio::piped());
+    let child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    let is_waiting =
+        || fleet.home.top.join("logs").exists() && fleet.log("scp").contains("push ends");
+    while !is_waiting() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let began = Instant::now();
+    std::thread::sleep(Duration::from_millis(100));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("again in 1 min"));
+    assert!(fleet.log("scp").contains("INFO stopped"));
+}
