@@ -29,7 +29,7 @@
 //!                                        (.remsync) ───────► plan ───┘
 //!                                             │
 //!                                             ▼
-//!                                          status ─► terminal, JSON
+//!                                          status ─► terminal, JSON, HTML
 //! ```
 //!
 //! In: `remsync-deliver` ([`command::deliver`]) streams one mail through [`format::message`] and
@@ -46,6 +46,11 @@
 //! perhaps seals and mails it ([`format::package`], [`command::wrap`], [`format::mail`],
 //! [`edge::carrier`]), and only then believes it sent. What no carrier accepts stays in
 //! [`edge::outbox`], and is tried again.
+//!
+//! Beside the mail: hosts that have nothing of ours ([`edge::ssh`]). `check` ([`command::check`])
+//! looks at them where mail would have told; [`rules::hosts`] decides on their behalf, with the same
+//! `decide`; `display` shows it, and `synchro` carries it out. What it brings here is an edit like
+//! any other, and travels on by mail.
 //!
 //! # The floors
 //!
@@ -67,7 +72,7 @@
 //! - A name from a package is never a place on disk. Archives number their files; the orders name
 //!   them as [`model::TreePath`], which is checked where it is made; only [`edge::tree`] turns one
 //!   into something on disk, part by part beneath a folder that it holds open, through no link.
-//! - Nothing from outside reaches a shell, or a terminal unescaped.
+//! - Nothing from outside reaches a shell, a terminal or a page unescaped.
 //! - Nothing is applied of a package that was not read to its end and found sound, nor, unless a
 //!   person says so, of one that no key that we trust for its originator signed.
 //! - No file is replaced that is not, at that moment, what was decided on; what is displaced goes
@@ -95,6 +100,7 @@
 //! | [`model::signature`] | a file's content in a few bytes |
 //! | [`model::signer`] | whether a key that we trust vouches for a package |
 //! | [`model::site`] | an address and a folder |
+//! | [`model::snapshot`] | what one check saw, and what would be done |
 //! | [`model::verdict`] | what `decide` answers, what people answer |
 //! | [`model::version`] | generations and histories |
 //!
@@ -112,6 +118,7 @@
 //! | [`rules::parts`] | how a plan is split, and whether an unsent package still stands |
 //! | [`rules::select`] | which paths belong: scans, ignores, sensitive names |
 //! | [`rules::status`] | where each file stands at each site |
+//! | [`rules::hosts`] | what follows from looking at a host |
 //! | [`rules::classic`] | all of that for format 1.3 |
 //!
 //! Floor 1, [`mod@format`]:
@@ -142,6 +149,8 @@
 //! | [`format::message`] | mail that comes in |
 //! | [`format::report`] | what mail systems say of mail that went out |
 //! | [`format::mail`] | mail that goes out |
+//! | [`format::snapshot`] | `check.json`, `synchro.json`, `agreed.json` |
+//! | [`format::page`] | the page of `display` |
 //! | [`format::volume`] | a package in parts |
 //!
 //! Floor 2, [`edge`]:
@@ -164,6 +173,8 @@
 //! | [`edge::seal`] | sealing and opening, with age |
 //! | [`edge::secret`] | passwords and passphrases |
 //! | [`edge::ssh`] | hosts without remsync: looks, copies, sums |
+//! | [`edge::snapshot`] | the last check and its plan |
+//! | [`edge::web`] | one person's browser |
 //! | [`edge::push`] | the files and logs of `push` |
 //! | [`edge::stop`] | Ctrl-C |
 //! | [`edge::places`] | this account: settings, queue, register of projects |
@@ -192,6 +203,7 @@
 //! | [`command::queue`], [`command::outbox`] | `queue` |
 //! | [`command::key`] | `key` |
 //! | [`command::edit`] | `list`, `create`, `delete` |
+//! | [`command::check`], [`command::display`], [`command::synchro`] | sites without remsync |
 //! | [`command::push`] | `push` |
 //! | [`command::find_mailer`] | `find-mailer` |
 //! | [`command::demo`] | `demo` |
@@ -202,6 +214,7 @@
 //! | [`command::wrap`] | signs and seals what goes out |
 //! | [`command::survey`] | looks at the whole tree |
 //! | [`command::hands`] | does on disk what a visit asks for |
+//! | [`command::progress`] | how far something long is |
 //! | [`command::ask`] | puts questions at a terminal |
 //! | [`command::words`] | sentences that several commands say |
 //! | [`command::outcome`] | exit statuses, errors with hints, the tally |

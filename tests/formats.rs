@@ -86,6 +86,7 @@ fn identity(format: Format) -> Identity {
             site("zorglub@zorg.land", None),
         ],
         scans: scans.iter().map(|scan| scan.to_vec()).collect(),
+        hosts: Vec::new(),
         ignores: ignores.iter().map(|ignore| ignore.to_vec()).collect(),
     }
 }
@@ -422,7 +423,7 @@ fn any_identity(format: Format) -> impl Strategy<Value = Identity> {
         move |(title, here, remotes, mut scans, mut ignores)| {
             scans.sort();
             ignores.sort();
-            Identity { format, title, here, remotes, scans, ignores }
+            Identity { format, title, here, remotes, hosts: Vec::new(), scans, ignores }
         },
     )
 }

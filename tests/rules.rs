@@ -414,6 +414,7 @@ fn identity(here: &str, remote: &str) -> Identity {
         here: site(here),
         remotes: vec![site(remote)],
         scans: vec![],
+        hosts: vec![],
         ignores: vec![],
     }
 }

@@ -187,6 +187,7 @@ impl<'a> World<'a> {
                     here: named(at),
                     remotes: links[at].iter().map(|other| named(*other)).collect(),
                     scans: Vec::new(),
+                    hosts: Vec::new(),
                     ignores: Vec::new(),
                 },
                 knowledge: Knowledge::new(links[at].len()),

@@ -8,10 +8,11 @@ use serde_json::json;
 use crate::edge::state::State;
 use crate::model::path::escaped;
 use crate::model::project::{Format, Identity, Project};
+use crate::model::{Host, HostSite};
 use crate::rules::select::Selection;
 
 use super::grammar::Kind;
-use super::init::{check_new_remote, parse_remote};
+use super::init::{Remote, check_new_host, check_new_remote, parse_remote};
 use super::outcome::{Failure, Outcome, answer, answer_json};
 use super::session::Session;
 
@@ -42,6 +43,10 @@ pub fn list(session: &Session, kind: Option<Kind>) -> Result<Outcome, Failure> {
         for (number, remote) in identity.remotes.iter().enumerate() {
             answer(format_args!("remote  [{}] {}", number + 1, describe(remote)));
         }
+        for (number, site) in (identity.remotes.len()..).zip(&identity.hosts) {
+            let (url, directory) = (site.host.url(), escaped(&site.directory));
+            answer(format_args!("remote  [{}] {url} {directory}", number + 1));
+        }
     }
     if shows(Kind::Scan) {
         numbered("scan    ", &identity.scans);
@@ -69,7 +74,10 @@ pub fn create(session: &Session, kind: Kind, words: &[OsString]) -> Result<Outco
         let identity = &mut project.identity;
         match kind {
             Kind::Remote => {
-                let site = parse_remote(&value)?;
+                let site = match parse_remote(&value)? {
+                    Remote::Mail(site) => site,
+                    Remote::Ssh(site) => return add_host(identity, site),
+                };
                 let known =
                     identity.remotes.iter_mut().find(|remote| remote.address == site.address);
                 match known {
@@ -98,6 +106,10 @@ pub fn delete(session: &Session, kind: Kind, value: &OsStr) -> Result<Outcome, F
         let identity = &mut project.identity;
         match kind {
             Kind::Remote => {
+                if let Some(index) = host_named(identity, value) {
+                    identity.hosts.remove(index);
+                    return Ok(());
+                }
                 let lower = value.to_string_lossy().to_lowercase();
                 let named = identity.remotes.iter().position(|r| r.address.as_str() == lower);
                 let index = named
@@ -112,6 +124,27 @@ pub fn delete(session: &Session, kind: Kind, value: &OsStr) -> Result<Outcome, F
         }
         Ok(())
     })
+}
+
+/// Adds a host, or sets the folder of one that is there.
+fn add_host(identity: &mut Identity, site: HostSite) -> Result<(), Failure> {
+    match identity.hosts.iter_mut().find(|known| known.host == site.host) {
+        Some(known) => known.directory = site.directory,
+        None => {
+            check_new_host(identity.format, &identity.hosts, &site)?;
+            identity.hosts.push(site);
+        }
+    }
+    Ok(())
+}
+
+/// Returns the host that a person named, by its address or by its number after the other remotes.
+fn host_named(identity: &Identity, value: &OsStr) -> Option<usize> {
+    let text = value.to_str()?;
+    let named = Host::is_url(text).then(|| Host::from_url(text).ok()).flatten();
+    let by_name = named.and_then(|host| identity.hosts.iter().position(|site| site.host == host));
+    let count = identity.remotes.len() + identity.hosts.len();
+    by_name.or_else(|| numbered_by(value, count)?.checked_sub(identity.remotes.len()))
 }
 
 /// Changes the project under its lock, and saves it if its expressions can be read.
@@ -222,6 +255,10 @@ fn identity_json(project: &Project) -> serde_json::Value {
         "title": identity.title,
         "here": site(&identity.here),
         "remotes": identity.remotes.iter().map(site).collect::<Vec<_>>(),
+        "hosts": identity.hosts.iter().map(|site| json!({
+            "address": site.host.url(),
+            "directory": String::from_utf8_lossy(&site.directory),
+        })).collect::<Vec<_>>(),
         "scans": texts(&identity.scans),
         "ignores": texts(&identity.ignores),
     })

@@ -8,6 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use super::outcome::Failure;
+use crate::model::verdict::Choice;
 
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,12 @@ pub enum Command {
     FindMailer(Option<String>),
     /// `push [FILE]`.
     Push(Option<OsString>),
+    /// `check`.
+    Check,
+    /// `display`.
+    Display,
+    /// `synchro [FILE…] [keep|take]`.
+    Synchro(Vec<OsString>, Option<Choice>),
     /// `demo`.
     Demo,
     /// `?`.
@@ -129,6 +136,9 @@ pub const FULL_WORDS: &[&str] = &[
     "restore",
     "queue",
     "key",
+    "check",
+    "display",
+    "synchro",
     "push",
     "find-mailer",
     "demo",
@@ -158,6 +168,9 @@ pub fn parse(words: &[OsString]) -> Result<Option<Command>, Failure> {
         Some("restore") => parse_restore(rest)?,
         Some("queue") => parse_queue(rest)?,
         Some("key") => parse_key(rest)?,
+        Some("check") => no_more(Command::Check, rest)?,
+        Some("display") => no_more(Command::Display, rest)?,
+        Some("synchro") => parse_synchro(rest),
         Some("push") => match rest {
             [] => Command::Push(None),
             [file] => Command::Push(Some(file.clone())),
@@ -377,6 +390,16 @@ fn parse_key(rest: &[OsString]) -> Result<Command, Failure> {
     Ok(Command::Key(verb))
 }
 
+/// The last word settles conflicts; alone it is a file.
+fn parse_synchro(rest: &[OsString]) -> Command {
+    let (files, choice) = match rest {
+        [files @ .., last] if !files.is_empty() && last == "keep" => (files, Some(Choice::Keep)),
+        [files @ .., last] if !files.is_empty() && last == "take" => (files, Some(Choice::Take)),
+        files => (files, None),
+    };
+    Command::Synchro(files.to_vec(), choice)
+}
+
 fn no_more(command: Command, rest: &[OsString]) -> Result<Command, Failure> {
     match rest.first() {
         None => Ok(command),
@@ -475,6 +498,13 @@ mod tests {
             ("key new x", None),
             ("key trust a@x", None),
             ("accept 1", None),
+            ("check", Some(Command::Check)),
+            ("check x", None),
+            ("display", Some(Command::Display)),
+            ("synchro", Some(Command::Synchro(vec![], None))),
+            ("synchro a b", Some(Command::Synchro(vec!["a".into(), "b".into()], None))),
+            ("synchro a keep", Some(Command::Synchro(vec!["a".into()], Some(Choice::Keep)))),
+            ("synchro keep", Some(Command::Synchro(vec!["keep".into()], None))),
             ("push", Some(Command::Push(None))),
             ("push c.ini", Some(Command::Push(Some("c.ini".into())))),
             ("push c.ini d.ini", None),

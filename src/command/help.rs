@@ -22,6 +22,7 @@ usage: remsync [OPTIONS] [COMMAND …]
   key new|show|list, key trust|seal ADDRESS FILE, key revoke|unseal ADDRESS
   list [TYPE]            here, remote, scan, ignore, files
   create TYPE VALUE, delete TYPE VALUE                remote, scan, ignore
+  check, display, synchro [FILE…]    sites without remsync, over SSH: look, show, carry out
   push [FILE]            copy what config.ini says to many hosts, over SSH
   find-mailer            whether mail leaves here, and comes in
   demo                   three sites in a temporary folder
@@ -64,9 +65,15 @@ Commands (the manual's keywords may be shortened to their first letter: b, p, l 
   key seal ADDRESS [FILE]  seal what goes to ADDRESS with age, to its trusted key or that in FILE
   key unseal ADDRESS       send it openly again
   list [TYPE]              the statements: here, remote, scan, ignore, files
-  create TYPE VALUE        a new remote (ADDRESS DIR), scan (shell wildcards) or ignore
-                           (Perl expression on the whole path; a leading ! inverts)
+  create TYPE VALUE        a new remote (ADDRESS DIR, or ssh://USER@HOST:PORT DIR), scan (shell
+                           wildcards) or ignore (Perl expression on the whole path; a leading !
+                           inverts)
   delete TYPE VALUE        takes one away, by its value or its number
+  check                    look at every site that SSH reaches, and save what was seen; while that
+                           is fresh it is used again
+  display                  how all sites stand, here and as a page; what synchro would do
+  synchro [FILE…] [ANSWER] carry out what the display showed: what is ticked, or these files; keep
+                           or take at the end settles their conflicts
   push [FILE]              copies of files and folders on many hosts at once, over SSH, as
                            config.ini (or FILE) says; nothing of ours is needed there
   find-mailer [ADDRESS]    how mail leaves here and comes in, and whether both work; with
@@ -88,6 +95,11 @@ Options, before or after the command:
       --base               diff: what each side changed since the version before both
       --to DIR             broadcast: packages as files in DIR, not by mail
       --out                queue: the outbox, packages that no carrier took
+      --force              check, display: look again, however fresh the last check is
+      --max-age SPAN       check, display: how old the last check may be; 1h if not said
+      --serve              display: the page with buttons, on this machine only
+      --open               display: in the browser
+      --plan FILE          synchro: another plan than the saved one
       --retry-failed       push: only to the hosts that failed the last time
       --accept-new         hosts whose key nobody knows are taken, and known from then on
       --self-test          find-mailer: send a mail, and wait until the filter has it

@@ -19,7 +19,7 @@ use crate::model::path::is_reserved_part;
 use crate::model::project::{Format, Identity, Project};
 use crate::model::run::Kind;
 use crate::model::signer::Standing;
-use crate::model::{Address, Site};
+use crate::model::{Address, Host, HostSite, Site};
 use crate::rules::select::default_ignores;
 
 use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell};
@@ -50,17 +50,25 @@ pub fn init(session: &Session) -> Result<Outcome, Failure> {
                 .hinted("the formats are 2.0 and 1.3"));
         }
     };
-    let mut remotes = Vec::new();
+    let (mut remotes, mut hosts) = (Vec::new(), Vec::new());
     for remote in &options.remotes {
-        let site = parse_remote(remote)?;
-        check_new_remote(&here, &remotes, &site)?;
-        remotes.push(site);
+        match parse_remote(remote)? {
+            Remote::Mail(site) => {
+                check_new_remote(&here, &remotes, &site)?;
+                remotes.push(site);
+            }
+            Remote::Ssh(site) => {
+                check_new_host(format, &hosts, &site)?;
+                hosts.push(site);
+            }
+        }
     }
     let identity = Identity {
         format,
         title,
         here: Site { address: here, directory: Some(home_relative(session, &directory)) },
         remotes,
+        hosts,
         scans: Vec::new(),
         ignores: default_ignores().iter().map(|ignore| ignore.as_bytes().to_vec()).collect(),
     };
@@ -143,6 +151,7 @@ pub fn accept(session: &Session, id: &str, directory: &OsStr) -> Result<Outcome,
             directory: Some(home_relative(session, &directory)),
         },
         remotes: vec![theirs.here.clone()],
+        hosts: Vec::new(),
         scans: Vec::new(),
         ignores: default_ignores().iter().map(|ignore| ignore.as_bytes().to_vec()).collect(),
     };
@@ -211,21 +220,51 @@ pub fn parse_address(text: &str) -> Result<Address, Failure> {
     Address::new(text).map_err(|fault| Failure::new(format!("\"{text}\": {fault}")))
 }
 
-/// Reads `ADDRESS [DIR]`; a `-` for the directory, or none, is not known.
-pub fn parse_remote(text: &OsStr) -> Result<Site, Failure> {
+/// A site as a person names it: how it is reached tells what it is.
+pub enum Remote {
+    /// By mail: it has remsync.
+    Mail(Site),
+    /// By SSH: it has nothing of ours.
+    Ssh(HostSite),
+}
+
+/// Reads `ADDRESS [DIR]`, where a `-` for the directory, or none, is not known; or
+/// `ssh://[USER@]HOST[:PORT] DIR`.
+pub fn parse_remote(text: &OsStr) -> Result<Remote, Failure> {
     let bytes = text.as_bytes();
     let (address, directory) = match bytes.iter().position(|&b| b == b' ') {
         Some(at) => (&bytes[..at], bytes[at + 1..].trim_ascii()),
         None => (bytes, &b"-"[..]),
     };
-    let address = std::str::from_utf8(address)
-        .map_err(|_| Failure::new("an address that is not UTF-8"))
-        .and_then(parse_address)?;
+    let address =
+        std::str::from_utf8(address).map_err(|_| Failure::new("an address that is not UTF-8"))?;
+    if Host::is_url(address) {
+        let host = Host::from_url(address)
+            .map_err(|fault| Failure::new(format!("\"{address}\": {fault}")))?;
+        if matches!(directory, b"" | b"-") || directory.contains(&0) {
+            return Err(Failure::new(format!("{address}: a host needs a folder"))
+                .hinted("ssh://USER@HOST:PORT DIR"));
+        }
+        return Ok(Remote::Ssh(HostSite { host, directory: directory.into() }));
+    }
+    let address = parse_address(address)?;
     let directory = match directory {
         b"" | b"-" => None,
         directory => Some(directory.into()),
     };
-    Ok(Site { address, directory })
+    Ok(Remote::Mail(Site { address, directory }))
+}
+
+/// Checks that a host can be a site of a project in `format`, and is none already.
+pub fn check_new_host(format: Format, hosts: &[HostSite], site: &HostSite) -> Result<(), Failure> {
+    if format == Format::V1_3 {
+        return Err(Failure::new(format!("{}: format 1.3 cannot name it", site.host.url()))
+            .hinted("hosts are sites in format 2.0"));
+    }
+    if hosts.iter().any(|known| known.host == site.host) {
+        return Err(Failure::new(format!("{}: it is a remote already", site.host.url())));
+    }
+    Ok(())
 }
 
 /// Checks that a remote is neither here nor there already.

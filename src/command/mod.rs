@@ -2,9 +2,11 @@
 
 pub mod ask;
 pub mod broadcast;
+pub mod check;
 pub mod deliver;
 pub mod demo;
 pub mod diff;
+pub mod display;
 pub mod edit;
 pub mod find_mailer;
 pub mod grammar;
@@ -20,6 +22,7 @@ pub mod outbox;
 pub mod outcome;
 pub mod pending;
 pub mod process;
+pub mod progress;
 pub mod prompt;
 pub mod push;
 pub mod queue;
@@ -29,6 +32,7 @@ pub mod session;
 pub mod sides;
 pub mod status;
 pub mod survey;
+pub mod synchro;
 pub mod undo;
 pub mod vouch;
 pub mod words;
@@ -101,6 +105,9 @@ pub fn run_command(session: &Session, command: &Command) -> Result<Outcome, Fail
         Command::Delete(kind, value) => edit::delete(session, *kind, value),
         Command::Key(verb) => key::run(session, verb),
         Command::FindMailer(address) => find_mailer::run(session, address.as_deref()),
+        Command::Check => check::run(session),
+        Command::Display => display::run(session),
+        Command::Synchro(files, choice) => synchro::run(session, files, *choice),
         Command::Push(file) => push::run(session, file.as_deref()),
         Command::Demo => demo::run(),
         Command::Help => {

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::outcome::Failure;
+use crate::format::settings::span_seconds;
 
 /// The options, as typed; nothing is looked up yet.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +61,16 @@ pub struct Options {
     pub retry_failed: bool,
     /// `--accept-new`: hosts that nobody knows are entered into `known_hosts`.
     pub accept_new: bool,
+    /// `check --force`: look again, however fresh the last check is.
+    pub force: bool,
+    /// `check --max-age SPAN`, in seconds: how old the last check may be.
+    pub max_age_s: Option<u64>,
+    /// `display --serve [PORT]`.
+    pub serve: bool,
+    /// `display --open`: in the browser.
+    pub open: bool,
+    /// `synchro --plan FILE`.
+    pub plan: Option<PathBuf>,
     /// The words of the command.
     pub words: Vec<OsString>,
     /// Help or version was asked for instead.
@@ -124,6 +135,16 @@ impl Options {
                 Long("from") => options.from_site = Some(text(&mut parser, "--from")?),
                 Long("base") => options.base = true,
                 Long("retry-failed") => options.retry_failed = true,
+                Long("force") => options.force = true,
+                Long("max-age") => {
+                    let span = text(&mut parser, "--max-age")?;
+                    let fault =
+                        || Failure::new("--max-age takes a length of time, such as 30m, 1h or 1d");
+                    options.max_age_s = Some(span_seconds(&span).ok_or_else(fault)?);
+                }
+                Long("serve") => options.serve = true,
+                Long("open") => options.open = true,
+                Long("plan") => options.plan = Some(parser.value().map_err(usage)?.into()),
                 Long("accept-new") => options.accept_new = true,
                 Short('h') => options.instead = Some(Instead::ShortHelp),
                 Long("help") => options.instead = Some(Instead::Help),

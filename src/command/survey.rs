@@ -106,7 +106,7 @@ pub fn rests<'a>(
 }
 
 /// Whether a name that a scan met belongs, or why that cannot be told.
-fn belongs(selection: &Selection, name: &[u8], kind: Kind) -> Result<bool, String> {
+pub fn belongs(selection: &Selection, name: &[u8], kind: Kind) -> Result<bool, String> {
     match kind {
         Kind::Folder => Ok(selection.may_hold(name)),
         Kind::File => {

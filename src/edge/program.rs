@@ -120,6 +120,20 @@ pub fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>
     }
 }
 
+/// Has the desktop open a page, and does not wait for it.
+///
+/// # Errors
+/// There is no desktop that could.
+pub fn open_with_desktop(place: &str) -> io::Result<()> {
+    let nowhere = Stdio::null;
+    let mut command = Command::new("xdg-open");
+    command.arg(place).stdin(nowhere()).stdout(nowhere()).stderr(nowhere());
+    match command.spawn() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(io::Error::new(error.kind(), format!("cannot run xdg-open: {error}"))),
+    }
+}
+
 /// Returns the words of a command with the files in their places.
 fn arguments(command: &OsStr, files: &[(char, &Path)]) -> Vec<OsString> {
     let mut is_placed = false;

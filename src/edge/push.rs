@@ -16,8 +16,8 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::secret::{SecretError, check_private_meta};
 use super::lock::{Lock, LockError};
+use super::secret::{SecretError, check_private_meta};
 use crate::format::digest::hex;
 use crate::format::push::{
     Connection, Mapping, PushFault, PushSettings, parse_connections, parse_mappings, parse_settings,

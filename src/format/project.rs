@@ -10,7 +10,7 @@ use super::statement::{self, Lines, Statement, TextFault, Words};
 use crate::model::knowledge::{Cell, Knowledge, Row};
 use crate::model::limits::{PATH_BYTES_MAX, REMOTES_MAX, TITLE_BYTES_MAX};
 use crate::model::project::{Format, Identity, Project};
-use crate::model::{Address, Belief, Content, History, Site, TreePath, Version};
+use crate::model::{Address, Belief, Content, History, Host, HostSite, Site, TreePath, Version};
 
 /// The first line, to the letter: the original program writes it too.
 const WARNING: &[u8] =
@@ -25,6 +25,7 @@ pub(crate) struct IdentityLines {
     title: Option<String>,
     here: Option<Site>,
     remotes: Vec<Site>,
+    hosts: Vec<HostSite>,
     scans: Vec<Vec<u8>>,
     ignores: Vec<Vec<u8>>,
 }
@@ -47,7 +48,10 @@ pub fn read(reader: impl BufRead, file: &str) -> Result<Project, TextFault> {
     let mut head = IdentityLines::default();
     let mut knowledge = Knowledge::default();
     while let Some(line) = lines.next_statement()? {
-        if line.line.is_empty() || line.line.starts_with(b"#") || head.take(&line)? {
+        if line.line.is_empty() || line.line.starts_with(b"#") {
+            continue;
+        }
+        if head.take_host(&line)? || head.take(&line)? {
             continue;
         }
         if !line.keyword.is_empty() {
@@ -85,6 +89,7 @@ pub fn write(project: &Project, mut out: impl Write) -> io::Result<()> {
     let identity = &project.identity;
     let mut line = WARNING.to_vec();
     push_sites(identity, &mut line);
+    push_hosts(identity, &mut line);
     line.push(b'\n');
     push_patterns(identity, &mut line);
     out.write_all(&line)?;
@@ -121,6 +126,17 @@ pub(crate) fn push_sites(identity: &Identity, out: &mut Vec<u8>) {
     out.push(b'\n');
     push_site("here", identity.format, &identity.here, out);
     identity.remotes.iter().for_each(|site| push_site("remote", identity.format, site, out));
+}
+
+/// Appends a line `remote` for each host; no package has such lines.
+fn push_hosts(identity: &Identity, out: &mut Vec<u8>) {
+    for site in identity.hosts.iter().filter(|_| identity.format == Format::V2_0) {
+        out.extend_from_slice(b"remote\t");
+        out.extend_from_slice(site.host.url().as_bytes());
+        out.push(b' ');
+        statement::push_bytes(out, identity.format, &site.directory);
+        out.push(b'\n');
+    }
 }
 
 /// Appends the lines `scan` and `ignore`, each sorted by their bytes, as the original does.
@@ -191,8 +207,31 @@ impl IdentityLines {
             (None, Format::V2_0) => return Err(fault("no \"title\" line")),
         };
         let here = self.here.ok_or_else(|| fault("no \"here\" line"))?;
-        let IdentityLines { remotes, scans, ignores, .. } = self;
-        Ok(Identity { format, title, here, remotes, scans, ignores })
+        let IdentityLines { remotes, hosts, scans, ignores, .. } = self;
+        Ok(Identity { format, title, here, remotes, hosts, scans, ignores })
+    }
+
+    /// Takes in the line of a remote that is a host; `false` when it is none.
+    fn take_host(&mut self, line: &Statement<'_>) -> Result<bool, TextFault> {
+        if line.keyword != b"remote" || self.format() != Format::V2_0 {
+            return Ok(false);
+        }
+        let mut words = line.words()?;
+        let Ok(address) = std::str::from_utf8(words.need("address")?) else { return Ok(false) };
+        if !Host::is_url(address) {
+            return Ok(false);
+        }
+        if self.hosts.len() == REMOTES_MAX {
+            return Err(line.fault(format!("more than {REMOTES_MAX} remotes")));
+        }
+        let host = Host::from_url(address).map_err(|fault| line.fault(fault.to_string()))?;
+        let directory = line.check(statement::bytes(self.format(), words.need("directory")?))?;
+        words.end()?;
+        if directory.len() > PATH_BYTES_MAX || directory.contains(&0) {
+            return Err(line.fault("a directory that no host can have"));
+        }
+        self.hosts.push(HostSite { host, directory: directory.into_boxed_slice() });
+        Ok(true)
     }
 
     fn take_format(&mut self, line: &Statement<'_>) -> Result<(), TextFault> {
@@ -441,6 +480,28 @@ ignore\t\\\\#.*
 
     fn path(text: &str) -> TreePath {
         TreePath::new(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn hosts_have_no_column_and_are_of_2_0() {
+        let line = "remote\tssh://ana@h:22 /d%20e\n";
+        let text = format!("{HEAD_2_0}{line}\tf 1.- ?\n");
+        let project = parse(text.as_bytes(), "f").unwrap();
+        assert_eq!(project.identity.hosts[0].host.to_string(), "ana@h:22");
+        assert_eq!(*project.identity.hosts[0].directory, *b"/d e");
+        assert_eq!(project.knowledge.rows[&path("f")].cells.len(), 1, "the mail site's");
+        assert_eq!(parse(&print(&project), "f"), Ok(project));
+        for wrong in ["ssh://h", "ssh://-h /d", "ssh://h:0 /d", "ssh://h /d e", "ssh://h %00"] {
+            let text = format!("{HEAD_2_0}remote\t{wrong}\n");
+            assert!(parse(text.as_bytes(), "f").is_err(), "{wrong}");
+        }
+        assert!(parse(format!("{HEAD_1_3}{line}").as_bytes(), "f").is_err());
+        let many = |count: usize| {
+            let lines = (0..count).map(|n| format!("remote\tssh://h{n} /d\n"));
+            format!("{HEAD_2_0}{}", lines.collect::<String>())
+        };
+        assert!(parse(many(REMOTES_MAX).as_bytes(), "f").is_ok());
+        assert!(parse(many(REMOTES_MAX + 1).as_bytes(), "f").is_err());
     }
 
     #[test]

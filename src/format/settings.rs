@@ -311,7 +311,8 @@ impl TryFrom<SpanText> for Span {
     }
 }
 
-fn span_seconds(text: &str) -> Option<u64> {
+/// Returns the seconds of a length of time: a number, alone or with `s`, `m`, `h`, `d` or `w`.
+pub fn span_seconds(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at_checked(digits)?;

@@ -18,6 +18,16 @@ pub struct Host {
     port: Option<u16>,
 }
 
+/// A place that holds a copy of the tree where nothing of ours is: we look ourselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostSite {
+    /// The server.
+    pub host: Host,
+    /// The top directory there: absolute, or below the account's home. Bytes, for a name need not
+    /// be UTF-8.
+    pub directory: Box<[u8]>,
+}
+
 /// Why some text names no host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostFault {

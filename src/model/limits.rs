@@ -105,6 +105,8 @@ pub const SFTP_NAMES_MAX: usize = 10_000;
 pub const HOST_ANSWER_BYTES_MAX: u64 = 1 << 30;
 /// Files and folders that one host is said to have: each is held in memory.
 pub const HOST_FILES_MAX: usize = 2_000_000;
+/// Bytes that a form of the page may have: a tick for each line of a long plan.
+pub const WEB_BODY_BYTES_MAX: usize = 4 << 20;
 /// Hosts that one file of connections names.
 pub const HOSTS_MAX: usize = 10_000;
 /// Bytes of `config.ini`, of `connection_info.json` and of one mapper file.

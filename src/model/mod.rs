@@ -11,11 +11,12 @@ pub mod run;
 pub mod signature;
 pub mod signer;
 pub mod site;
+pub mod snapshot;
 pub mod verdict;
 pub mod version;
 
 pub use belief::Belief;
-pub use host::Host;
+pub use host::{Host, HostSite};
 pub use path::TreePath;
 pub use signature::Signature;
 pub use site::{Address, Site};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::host::HostSite;
 use super::knowledge::Knowledge;
 use super::site::Site;
 
@@ -34,6 +35,9 @@ pub struct Identity {
     pub here: Site,
     /// The others, in the order in which they were created: the columns of every row.
     pub remotes: Vec<Site>,
+    /// Sites without remsync, reached by SSH: they have no column, and no package names them. Only
+    /// in format 2.0.
+    pub hosts: Vec<HostSite>,
     /// What is looked at, as shell wildcards; none is the whole tree.
     pub scans: Vec<Vec<u8>>,
     /// What is left out, as Perl regular expressions on the whole path; a leading `!` inverts.

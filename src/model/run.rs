@@ -38,6 +38,8 @@ pub enum Kind {
     Undo,
     /// `restore`.
     Restore,
+    /// `synchro`.
+    Synchro,
 }
 
 /// One thing that a run did.
@@ -102,8 +104,8 @@ pub struct Before {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 5] =
-        [Kind::Process, Kind::Accept, Kind::Resolve, Kind::Undo, Kind::Restore];
+    pub const ALL: [Kind; 6] =
+        [Kind::Process, Kind::Accept, Kind::Resolve, Kind::Undo, Kind::Restore, Kind::Synchro];
 
     /// Returns the command's word.
     pub fn name(self) -> &'static str {
@@ -113,6 +115,7 @@ impl Kind {
             Kind::Resolve => "resolve",
             Kind::Undo => "undo",
             Kind::Restore => "restore",
+            Kind::Synchro => "synchro",
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod brake;
 pub mod classic;
 pub mod decide;
+pub mod hosts;
 pub mod learn;
 pub mod observe;
 pub mod parts;

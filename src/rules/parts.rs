@@ -241,6 +241,7 @@ mod tests {
                 here: site("a@x"),
                 remotes: vec![site("b@x"), site("c@x")],
                 scans: Vec::new(),
+                hosts: Vec::new(),
                 ignores: Vec::new(),
             },
             visit: 0,

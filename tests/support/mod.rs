@@ -4,12 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a test fails so")]
 
 pub mod archive;
+pub mod browser;
 pub mod coding;
 pub mod smtp;
+pub mod sshd;
 pub mod strace;
 pub mod trust;
 pub mod twins;
-pub mod sshd;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

@@ -167,6 +167,7 @@ fn orders(session: &Session, to: &Address) -> Orders {
             here: site(),
             remotes: vec![site()],
             scans: Vec::new(),
+            hosts: Vec::new(),
             ignores: Vec::new(),
         },
         visit: 0,

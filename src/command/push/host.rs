@@ -6,8 +6,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::edge::push::{Level, Memory, Push, Source, SourceFile};
 use crate::edge::ssh::{
-    Job, Line, Manner, Sftp, SshFault, Staged, Stop, Sums, Terms, Tool, absolute, copy_by_scp,
-    discard, fetch, join, look_at, make_folders, replace, set_marks, split, stage, sums,
+    Job, Line, Manner, Sftp, SshFault, Stop, Sums, Terms, Tool, absolute, copy_by_scp, fetch, join,
+    look_at, make_folders, replace, set_marks, split, stage, sums, verify,
 };
 use crate::format::digest::sha256_of;
 use crate::format::push::{Connection, Mapping};
@@ -377,7 +377,7 @@ impl Errand<'_> {
         let manner = Manner { tag: &tag, with_sha256: false };
         let mut open = |at: usize| File::open(&copies[at].file.path);
         let mut staged = stage(sftp, &jobs, &manner, &mut open, &mut |_| {})?;
-        self.verify(line, sftp, &mut staged)?;
+        verify(line, sftp, &mut staged, self.stop)?;
         let sound = copies.iter().zip(&staged).filter_map(|(copy, staged)| {
             Some((staged.as_ref().ok()?.temporary.as_slice(), copy.job.target.as_slice()))
         });
@@ -401,35 +401,6 @@ impl Errand<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Asks the host what arrived; what is not what was sent is removed there.
-    fn verify(
-        &self,
-        line: &Line,
-        sftp: &mut Sftp,
-        staged: &mut [Result<Staged, String>],
-    ) -> Result<(), SshFault> {
-        let paths: Vec<Vec<u8>> = staged.iter().flatten().map(|s| s.temporary.clone()).collect();
-        let paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
-        let there: Vec<Option<(u32, u64)>> = match sums(line, &paths, Tool::Cksum, self.stop)? {
-            Sums::Cksums(sums) => sums,
-            // Where no command may be run, it is read back.
-            _ => fetch(sftp, &paths, &mut |_| Ok(None), &mut |_| {})?
-                .into_iter()
-                .map(|read| read.ok().map(|read| (read.cksum, read.size_bytes)))
-                .collect(),
-        };
-        let mut there = there.into_iter();
-        let mut bad = Vec::new();
-        for place in staged.iter_mut() {
-            let Ok(file) = place else { continue };
-            if there.next().flatten() != Some((file.cksum, file.size_bytes)) {
-                bad.push(file.temporary.clone());
-                *place = Err("it did not arrive whole".to_owned());
-            }
-        }
-        discard(sftp, &bad.iter().map(Vec::as_slice).collect::<Vec<_>>())
     }
 
     /// Copies to a host without SFTP.

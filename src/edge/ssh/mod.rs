@@ -4,21 +4,25 @@
 //! again here. Nothing of ours has to be on the other side. Invariant: no name from anywhere reaches
 //! a shell there: commands are constants, names go to their standard input or through SFTP.
 
+mod aside;
 mod askpass;
 mod fetch;
 mod line;
+mod observe;
 mod scp;
 mod sftp;
 mod stage;
 mod sums;
 mod walk;
 
+pub use aside::{Aside, CHANGED, Displaced, Kept, keep_all, put_aside, release};
 pub use askpass::answer_if_asked;
 pub use fetch::{Fetched, fetch};
 pub use line::{Line, SshFault, Terms};
+pub use observe::{Observation, digests, observe};
 pub use scp::{below, copy_by_scp};
 pub use sftp::{Sftp, Stop};
-pub use stage::{Each, Job, Manner, Staged, discard, replace, stage};
+pub use stage::{Each, Job, Manner, Staged, create, discard, replace, stage, verify};
 pub use sums::{Sums, Tool, sums};
 pub use walk::{Walked, absolute, look_at, make_folders, set_marks, walk};
 

@@ -14,8 +14,10 @@ use crate::format::cksum::Cksum;
 use crate::format::digest::hex;
 use crate::format::sftp::{Attributes, Code, OPEN_NEW, Reply, Request, Status, parse_room};
 
-use super::line::SshFault;
-use super::sftp::{REFUSED, Sftp, said};
+use super::fetch::fetch;
+use super::line::{Line, SshFault};
+use super::sftp::{REFUSED, Sftp, Stop, said};
+use super::sums::{Sums, Tool, sums};
 use super::{join, split};
 
 /// Files that are on their way at once.
@@ -109,6 +111,48 @@ pub fn replace(sftp: &mut Sftp, pairs: &[(&[u8], &[u8])]) -> Result<Each<()>, Ss
         *reply = sftp.ask(&Request::Rename { from, to })?;
     }
     ended_well(sftp, pairs, replies)
+}
+
+/// Puts staged files where nothing is; where something is meanwhile they are removed.
+///
+/// # Errors
+/// The connection ended.
+pub fn create(sftp: &mut Sftp, pairs: &[(&[u8], &[u8])]) -> Result<Each<()>, SshFault> {
+    let requests = pairs.iter().map(|&(from, to)| Request::Rename { from, to });
+    let replies = sftp.ask_all(requests)?;
+    ended_well(sftp, pairs, replies)
+}
+
+/// Asks the host what arrived; what is not what was sent is removed there.
+///
+/// # Errors
+/// The connection ended.
+pub fn verify(
+    line: &Line,
+    sftp: &mut Sftp,
+    staged: &mut [Result<Staged, String>],
+    stop: &Stop,
+) -> Result<(), SshFault> {
+    let paths: Vec<Vec<u8>> = staged.iter().flatten().map(|s| s.temporary.clone()).collect();
+    let paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
+    let there: Vec<Option<(u32, u64)>> = match sums(line, &paths, Tool::Cksum, stop)? {
+        Sums::Cksums(sums) => sums,
+        // Where no command may be run, it is read back.
+        _ => fetch(sftp, &paths, &mut |_| Ok(None), &mut |_| {})?
+            .into_iter()
+            .map(|read| read.ok().map(|read| (read.cksum, read.size_bytes)))
+            .collect(),
+    };
+    let mut there = there.into_iter();
+    let mut bad = Vec::new();
+    for place in staged.iter_mut() {
+        let Ok(file) = place else { continue };
+        if there.next().flatten() != Some((file.cksum, file.size_bytes)) {
+            bad.push(file.temporary.clone());
+            *place = Err("it did not arrive whole".to_owned());
+        }
+    }
+    discard(sftp, &bad.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
 /// Removes what was staged and is not wanted.

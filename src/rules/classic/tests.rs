@@ -107,6 +107,7 @@ fn package_orders(rows: Vec<OrderRow>) -> Orders {
         here: site("a@a"),
         remotes: vec![site("b@b"), site("d@d")],
         scans: Vec::new(),
+        hosts: Vec::new(),
         ignores: Vec::new(),
     };
     Orders {

@@ -1,0 +1,525 @@
+//! Sites without remsync, with real SSH servers on loopback: `check`, `display` and `synchro`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails so")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use serde_json::{Value, json};
+use support::sshd::{Hosts, Rules};
+use support::{Home, World, tree_value};
+
+/// A project with hosts as sites.
+struct Net {
+    home: Home,
+    hosts: Hosts,
+    world: World,
+}
+
+impl Net {
+    fn new(rules: &[(u8, Rules)]) -> Net {
+        let world = World::new();
+        let home = world.home("a");
+        let mut hosts = Hosts::new(world.path());
+        hosts.settle(&home.top.join("config.toml"));
+        home.init(&[]).done();
+        let net = {
+            for (number, rules) in rules {
+                hosts.start(&format!("127.0.0.{number}"), rules);
+            }
+            Net { home, hosts, world }
+        };
+        for (number, _) in rules {
+            fs::create_dir_all(net.there(*number)).unwrap();
+            let dir = net.there(*number);
+            let (url, dir) = (url(*number), dir.to_str().unwrap());
+            net.home.run(&["create", "remote", &url, dir]).done();
+        }
+        net
+    }
+
+    fn plain(numbers: &[u8]) -> Net {
+        Net::new(&numbers.iter().map(|n| (*n, Rules::default())).collect::<Vec<_>>())
+    }
+
+    /// A host's own folder.
+    fn there(&self, number: u8) -> PathBuf {
+        self.world.path().join(format!("there/{number}"))
+    }
+
+    fn write_there(&self, number: u8, name: &str, text: &str) {
+        let file = self.there(number).join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+
+    fn read_there(&self, number: u8, name: &str) -> Option<String> {
+        fs::read_to_string(self.there(number).join(name)).ok()
+    }
+
+    fn synchronise(&self) -> (Value, i32) {
+        let _ = self.home.run(&["check", "--force"]);
+        self.home.json(&["synchro"])
+    }
+
+    /// What the plan says, by path and host.
+    fn plan(&self) -> BTreeMap<String, String> {
+        let (document, _) = self.home.json(&["check", "--force"]);
+        let operations = document["operations"].as_array().unwrap();
+        let line = |o: &Value| {
+            let host = o["site"].as_str().unwrap().rsplit('.').next().unwrap().to_owned();
+            let tick = if o["ticked"] == true { "" } else { " waits" };
+            let path = o["path"].as_str().unwrap();
+            (format!("{path}@{host}"), format!("{}{tick}", o["action"].as_str().unwrap()))
+        };
+        operations.iter().map(line).collect()
+    }
+
+    fn expect_equal(&self, number: u8) {
+        let seconds = |path: &Path| {
+            let mut files = tree_value(path);
+            files.values_mut().for_each(|f| f.mtime_ns = f.mtime_ns.div_euclid(1_000_000_000));
+            files
+        };
+        assert_eq!(seconds(&self.there(number)), seconds(&self.home.tree), "host {number}");
+    }
+}
+
+fn url(number: u8) -> String {
+    format!("ssh://127.0.0.{number}")
+}
+
+fn plan_of(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+}
+
+#[test]
+fn hosts_are_remotes_that_no_package_names() {
+    let net = Net::plain(&[1]);
+    let listed = net.home.run(&["list", "remote"]).done();
+    assert!(listed.contains("remote  [1] ssh://127.0.0.1 "), "{listed}");
+    let text = net.home.text(".remsync");
+    assert!(text.contains("\nremote\tssh://127.0.0.1 "), "{text}");
+    net.home.run(&["create", "remote", "b@b.example", "~/b"]).done();
+    net.home.write("a", "one");
+    net.home.run(&["broadcast"]).done();
+    let (document, _) = net.home.json(&["list"]);
+    assert_eq!(document["hosts"][0]["address"], "ssh://127.0.0.1");
+    for wrong in ["ssh://127.0.0.1", "ssh://-x /d", "ssh://u:p@h /d", "ssh://h:0 /d"] {
+        let words: Vec<&str> = wrong.split(' ').collect();
+        net.home.run(&[&["create", "remote"], &words[..]].concat()).with(2);
+    }
+    net.home.run(&["delete", "remote", "2"]).done();
+    assert!(!net.home.text(".remsync").contains("ssh://"));
+    let old = net.world.home("old");
+    let words =
+        ["init", "--title", "T", "--here", "o@o", "--format", "1.3", "--remote", "ssh://h /d"];
+    let ran = old.run(&words);
+    assert!(ran.stderr().contains("format 1.3 cannot name it"), "{}", ran.story());
+    ran.with(2);
+}
+
+#[test]
+fn a_check_is_used_again_until_it_is_old() {
+    let mut net = Net::plain(&[1, 2]);
+    net.home.write("a", "one");
+    net.write_there(1, "b", "two");
+    let (first, status) = net.home.json(&["check"]);
+    assert_eq!((status, &first["reused"]), (0, &json!(false)), "{first:#}");
+    assert_eq!(first["summary"]["differ"], 2, "{first:#}");
+    let (again, _) = net.home.json(&["check"]);
+    assert_eq!((&again["reused"], &again["checked"]), (&json!(true), &first["checked"]));
+    let (forced, _) = net.home.json(&["check", "--force"]);
+    assert_eq!(forced["reused"], false);
+    let (old, _) = net.home.json(&["check", "--max-age", "0"]);
+    assert_eq!(old["reused"], false);
+    net.home.run(&["check", "--max-age", "soon"]).with(2);
+    // An hour later, by the file's own word.
+    let file = net.home.tree.join(".remsync.d/check.json");
+    for (back_ms, is_reused) in [(3_590_000, true), (3_610_000, false), (-60_000, false)] {
+        let mut document: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let checked = i64::try_from(now.as_millis()).unwrap() - back_ms;
+        document["checked"] = checked.into();
+        fs::write(&file, document.to_string()).unwrap();
+        let plan = net.home.tree.join(".remsync.d/synchro.json");
+        let mut document: Value = serde_json::from_slice(&fs::read(&plan).unwrap()).unwrap();
+        document["checked"] = checked.into();
+        fs::write(&plan, document.to_string()).unwrap();
+        assert_eq!(net.home.json(&["check"]).0["reused"], is_reused, "{back_ms}");
+    }
+    // One that is down stops nobody; what was seen of it before stays, with its age.
+    net.hosts.kill_last();
+    net.write_there(1, "c", "three");
+    let (down, status) = net.home.json(&["check", "--force"]);
+    assert_eq!(status, 2);
+    assert_eq!(down["sites"][0]["error"], Value::Null, "{down:#}");
+    assert!(down["sites"][1]["error"].as_str().unwrap().contains("refused"), "{down:#}");
+    assert!(down["sites"][1]["news"].as_u64().unwrap() < down["checked"].as_u64().unwrap());
+    let paths: Vec<&str> =
+        down["files"].as_array().unwrap().iter().map(|f| f["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["a", "b", "c"]);
+    let ran = net.home.run(&["check"]);
+    assert!(ran.stderr().contains("127.0.0.2: not reached"), "{}", ran.story());
+    // A new site is not in the old check.
+    net.home.run(&["create", "remote", "b@b.example"]).done();
+    assert_eq!(net.home.json(&["check"]).0["reused"], false);
+}
+
+#[test]
+fn both_sides_are_brought_together_by_what_they_agreed_on() {
+    let net = Net::plain(&[1, 2]);
+    for name in ["same", "mine", "theirs", "both", "gone-here", "gone-there", "d/deep"] {
+        net.home.write(name, format!("{name}, the first"));
+    }
+    net.home.write("program", "#!/bin/sh\n");
+    fs::set_permissions(net.home.tree.join("program"), fs::Permissions::from_mode(0o755)).unwrap();
+    let (first, status) = net.synchronise();
+    assert_eq!((status, &first["summary"]["done"]), (0, &json!(16)), "{first:#}");
+    net.expect_equal(1);
+    net.expect_equal(2);
+    assert_eq!(net.plan(), BTreeMap::new());
+
+    net.home.write("mine", "mine, the second");
+    net.write_there(1, "theirs", "theirs, the second");
+    net.home.write("both", "both, ours");
+    net.write_there(1, "both", "both, theirs");
+    net.home.remove("gone-here");
+    fs::remove_file(net.there(1).join("gone-there")).unwrap();
+    net.write_there(1, "new-there", "new");
+    net.home.write("new-here", "new");
+    fs::set_permissions(net.home.tree.join("program"), fs::Permissions::from_mode(0o644)).unwrap();
+    let both = [
+        ("both@1", "conflict waits"),
+        ("both@2", "upload"),
+        ("gone-here@1", "delete-there waits"),
+        ("gone-here@2", "delete-there waits"),
+        ("gone-there@1", "delete-here waits"),
+        ("mine@1", "upload"),
+        ("mine@2", "upload"),
+        ("new-here@1", "upload"),
+        ("new-here@2", "upload"),
+        ("new-there@1", "download"),
+        ("program@1", "upload"),
+        ("program@2", "upload"),
+        ("theirs@1", "download"),
+    ];
+    assert_eq!(net.plan(), plan_of(&both));
+    let ran = net.home.run(&["synchro"]);
+    assert!(ran.stderr().contains("both: held: changed here and there"), "{}", ran.story());
+    let said = ran.with(1);
+    assert!(said.contains("7 uploaded, 2 downloaded, 4 wait for you"), "{said}");
+    assert_eq!(net.home.text("theirs"), "theirs, the second");
+    assert_eq!(net.read_there(1, "mine").as_deref(), Some("mine, the second"));
+    assert_eq!(net.read_there(1, "both").as_deref(), Some("both, theirs"));
+    assert!(net.home.read("gone-there").is_some() && net.read_there(1, "gone-here").is_some());
+    // What was checked anew knows of the second host what came from the first.
+    let (after, _) = net.home.json(&["check"]);
+    assert_eq!(after["reused"], true);
+    let actions = after["operations"].as_array().unwrap();
+    assert!(actions.iter().any(|o| o["path"] == "theirs" && o["action"] == "upload"), "{after:#}");
+
+    // A person's word: deletions by name, conflicts by keep or take.
+    net.home.run(&["synchro", "gone-*"]).done();
+    assert!(net.home.read("gone-there").is_none() && net.read_there(1, "gone-here").is_none());
+    // At the second host it is gone only now.
+    net.home.run(&["synchro", "gone-there"]).done();
+    net.home.run(&["synchro", "both"]).with(1);
+    net.home.run(&["synchro", "both", "take"]).done();
+    assert_eq!(net.home.text("both"), "both, theirs");
+    assert_eq!(net.synchronise().1, 0);
+    assert_eq!(net.plan(), BTreeMap::new());
+    net.expect_equal(1);
+    net.expect_equal(2);
+
+    // What was replaced is kept, here and there, and a run can be undone.
+    let kept = |top: &Path| {
+        let ran = std::process::Command::new("grep").args(["-rl", "the first"]).arg(top).output();
+        String::from_utf8(ran.unwrap().stdout).unwrap().lines().count()
+    };
+    assert!(kept(&net.there(1).join(".remsync.d/kept")) >= 2, "mine, gone-here");
+    assert!(kept(&net.home.tree.join(".remsync.d/kept")) >= 2, "theirs, gone-there");
+    let log = net.home.run(&["log"]).done();
+    assert!(log.contains("synchro") && log.contains("theirs"), "{log}");
+    net.home.run(&["restore", "theirs", "1"]).done();
+    assert_eq!(net.home.text("theirs"), "theirs, the first");
+}
+
+#[test]
+fn what_changed_since_the_check_is_held() {
+    let net = Net::plain(&[1]);
+    for name in ["up", "down", "up-here", "down-here", "away"] {
+        net.home.write(name, "first");
+    }
+    net.synchronise();
+    net.home.write("up", "second");
+    net.home.write("up-here", "second");
+    net.write_there(1, "down", "second");
+    net.write_there(1, "down-here", "second");
+    net.home.remove("away");
+    net.home.write("new", "ours");
+    net.home.run(&["check", "--force"]).with(1);
+    // After the check, before the synchro: everything again.
+    net.write_there(1, "up", "third");
+    net.home.write("up-here", "third");
+    net.write_there(1, "down", "third");
+    net.home.write("down-here", "third");
+    net.write_there(1, "away", "third");
+    net.write_there(1, "new", "theirs");
+    let ran = net.home.run(&["synchro", "*"]);
+    for name in ["up", "up-here", "down", "down-here", "away", "new"] {
+        assert!(ran.stderr().contains(&format!("{name}: held: it changed")), "{}", ran.story());
+    }
+    ran.with(1);
+    for name in ["up", "down", "away"] {
+        assert_eq!(net.read_there(1, name).as_deref(), Some("third"), "{name}");
+    }
+    assert_eq!(net.read_there(1, "new").as_deref(), Some("theirs"));
+    assert_eq!(net.home.text("up-here"), "third");
+    assert_eq!(net.home.text("down-here"), "third");
+    let left =
+        std::process::Command::new("find").arg(net.there(1)).args(["-name", "*.tmp"]).output();
+    assert_eq!(String::from_utf8_lossy(&left.unwrap().stdout), "", "temporary files");
+}
+
+#[test]
+fn a_host_with_sftp_only_and_odd_names() {
+    let only = Rules { lines: "ForceCommand internal-sftp".into(), ..Rules::default() };
+    let net = Net::new(&[(1, only), (2, Rules::default())]);
+    for (at, name) in support::ODD_NAMES.iter().enumerate() {
+        let name = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(name);
+        net.home.write(name, format!("file {at}"));
+    }
+    net.home.write("back\\slash", "x");
+    assert_eq!(net.synchronise().1, 0);
+    net.expect_equal(1);
+    net.expect_equal(2);
+    assert_eq!(net.plan(), BTreeMap::new());
+    net.write_there(1, "plain", "from there");
+    net.home.write("100%", "from here");
+    assert_eq!(net.plan().len(), 3);
+    net.synchronise();
+    net.synchronise();
+    net.expect_equal(1);
+    net.expect_equal(2);
+}
+
+#[test]
+fn a_folder_that_is_gone_deletes_nothing() {
+    let net = Net::plain(&[1]);
+    for number in 0..20 {
+        net.home.write(format!("f{number}"), "x");
+    }
+    net.synchronise();
+    let (there, away) = (net.there(1), net.world.path().join("away"));
+    fs::rename(&there, &away).unwrap();
+    let (document, status) = net.home.json(&["check", "--force"]);
+    assert_eq!(status, 2);
+    let error = document["sites"][0]["error"].as_str().unwrap();
+    assert!(error.contains("not there any more"), "{document:#}");
+    assert_eq!(document["operations"], json!([]));
+    // Or empty: so much at once waits, whatever the policy says.
+    fs::create_dir(&there).unwrap();
+    let settings = net.home.top.join("config.toml");
+    let text = fs::read_to_string(&settings).unwrap() + "[policy]\ndeletions = \"apply\"\n";
+    fs::write(&settings, text).unwrap();
+    net.home.run(&["check", "--force"]).with(1);
+    net.home.run(&["synchro"]).with(1);
+    assert!(net.home.read("f7").is_some());
+    // A few are what the policy is for.
+    fs::remove_dir(&there).unwrap();
+    fs::rename(&away, &there).unwrap();
+    fs::remove_file(there.join("f7")).unwrap();
+    net.synchronise();
+    assert!(net.home.read("f7").is_none());
+}
+
+#[test]
+fn links_and_sensitive_names_there() {
+    let net = Net::plain(&[1]);
+    net.home.write("d/a", "one");
+    let outside = net.world.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("secret"), "s").unwrap();
+    std::os::unix::fs::symlink(&outside, net.there(1).join("d")).unwrap();
+    std::os::unix::fs::symlink(outside.join("secret"), net.there(1).join("link")).unwrap();
+    net.write_there(1, ".profile", "evil");
+    net.write_there(1, ".remsync.d/x", "ours");
+    assert_eq!(net.plan(), plan_of(&[(".profile@1", "download waits"), ("d/a@1", "upload")]));
+    let ran = net.home.run(&["synchro"]);
+    assert!(ran.stderr().contains("no folder is in the way"), "{}", ran.story());
+    ran.with(2);
+    assert!(!outside.join("a").exists(), "nothing goes through a link");
+    assert!(net.home.read(".profile").is_none());
+}
+
+#[test]
+fn a_dry_run_and_a_plan_of_ones_own() {
+    let net = Net::plain(&[1]);
+    net.home.write("a", "one");
+    net.home.write("b", "two");
+    let said = net.home.run(&["-n", "synchro"]).done();
+    assert!(said.contains("would be: 2 uploaded"), "{said}");
+    assert!(!net.home.tree.join(".remsync.d/check.json").exists());
+    net.home.run(&["check"]).done();
+    let plan = net.home.tree.join(".remsync.d/synchro.json");
+    let mut document: Value = serde_json::from_slice(&fs::read(&plan).unwrap()).unwrap();
+    document["operations"][0]["ticked"] = false.into();
+    let own = net.home.top.join("own.json");
+    fs::write(&own, document.to_string()).unwrap();
+    net.home.run(&["synchro", "--plan", own.to_str().unwrap()]).done();
+    assert_eq!(net.read_there(1, "a"), None);
+    assert_eq!(net.read_there(1, "b").as_deref(), Some("two"));
+    document["operations"][0]["path"] = "../a".into();
+    fs::write(&own, document.to_string()).unwrap();
+    let ran = net.home.run(&["synchro", "--plan", own.to_str().unwrap()]);
+    assert!(ran.stderr().contains("is no path"), "{}", ran.story());
+    ran.with(2);
+    net.home.run(&["synchro", "--plan", "/nowhere"]).with(2);
+    net.home.run(&["synchro", "nothing"]).with(2);
+}
+
+#[test]
+fn the_display_in_all_its_forms() {
+    let net = Net::plain(&[1]);
+    net.home.run(&["create", "remote", "b@b.example"]).done();
+    net.home.write("<b>&\"'", "one");
+    net.write_there(1, "theirs", "two");
+    let said = net.home.run(&["display"]).done();
+    assert!(
+        said.contains("  theirs: due | newer there") || said.contains("theirs: - | newer there"),
+        "{said}"
+    );
+    assert!(said.contains("[x] theirs comes here, new (ssh://127.0.0.1)"), "{said}");
+    let page = fs::read_to_string(net.home.tree.join(".remsync.d/display.html")).unwrap();
+    assert!(page.contains("&lt;b&gt;&amp;&quot;&#39;") && !page.contains("<b>"), "{page}");
+    assert!(!page.contains("<form"), "a file has no buttons");
+    let (document, _) = net.home.json(&["display"]);
+    assert_eq!(document["operations"].as_array().unwrap().len(), 2, "{document:#}");
+    assert_eq!((&document["waits"], &document["reused"]), (&json!([]), &json!(true)));
+}
+
+/// `display --serve`, until it is dropped.
+struct Served {
+    child: Child,
+    port: u16,
+    link: String,
+}
+
+impl Served {
+    fn start(home: &Home) -> Served {
+        let mut command = home.command(support::REMSYNC);
+        command.args(["display", "--serve"]).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut link = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut link).unwrap();
+        let link = link.trim().to_owned();
+        let port = link.strip_prefix("http://127.0.0.1:").unwrap().split('/').next().unwrap();
+        Served { port: port.parse().unwrap(), child, link }
+    }
+
+    /// Sends a request and returns all that came back.
+    fn send(&self, head: &str, headers: &[&str], body: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let mut text = format!("{head} HTTP/1.1\r\n");
+        if !headers.iter().any(|line| line.starts_with("Host:")) {
+            text += &format!("Host: 127.0.0.1:{}\r\n", self.port);
+        }
+        headers.iter().for_each(|line| text += &format!("{line}\r\n"));
+        text += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(text.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn token_path(&self) -> &str {
+        self.link.split_once(&self.port.to_string()).unwrap().1
+    }
+
+    /// Uses the link; returns the cookie as it has to be sent.
+    fn enter(&self) -> String {
+        let answer = self.send(&format!("GET {}", self.token_path()), &[], "");
+        let line = answer.lines().find(|line| line.starts_with("Set-Cookie: ")).unwrap();
+        assert!(line.contains("HttpOnly") && line.contains("SameSite=Strict"), "{line}");
+        let cookie = line.strip_prefix("Set-Cookie: ").unwrap().split(';').next().unwrap();
+        format!("Cookie: {cookie}")
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn form_of(page: &str) -> String {
+    page.split_once("name=\"form\" value=\"").unwrap().1.split('"').next().unwrap().to_owned()
+}
+
+#[test]
+fn the_server_is_for_one_person_only() {
+    let net = Net::plain(&[1]);
+    net.home.write("a", "one");
+    net.home.write("b", "two");
+    let served = Served::start(&net.home);
+    for (head, headers, status) in [
+        ("GET /", vec![], "403"),
+        ("GET /", vec!["Cookie: remsync=x"], "403"),
+        ("GET /?token=wrong", vec![], "403"),
+        ("POST /synchro", vec![], "403"),
+        ("GET /", vec!["Host: evil.example"], "421"),
+    ] {
+        let answer = served.send(head, &headers, "");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{head} {headers:?}: {answer}");
+    }
+    let cookie = served.enter();
+    let second = served.send(&format!("GET {}", served.token_path()), &[], "");
+    assert!(second.starts_with("HTTP/1.1 403"), "the link is good once: {second}");
+    let page = served.send("GET /", &[&cookie], "");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("frame-ancestors 'none'"), "{page}");
+    let form = form_of(&page);
+    let nowhere = "Origin: null".to_owned();
+    let evil = "Origin: http://evil.example".to_owned();
+    for (head, headers, body, status) in [
+        ("GET /synchro", vec![&cookie], format!("form={form}&tick=0"), "404"),
+        ("DELETE /", vec![&cookie], String::new(), "405"),
+        ("POST /synchro", vec![&cookie], "tick=0".into(), "403"),
+        ("POST /synchro", vec![&cookie], "form=wrong-1&tick=0".into(), "403"),
+        ("POST /synchro", vec![&cookie, &evil], format!("form={form}&tick=0"), "403"),
+        ("POST /synchro", vec![&cookie, &nowhere], format!("form={form}&tick=0"), "403"),
+    ] {
+        let headers: Vec<&str> = headers.into_iter().map(String::as_str).collect();
+        let answer = served.send(head, &headers, &body);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{head} {body}: {answer}");
+    }
+    assert_eq!(net.read_there(1, "a"), None, "nothing was done");
+    // What is ticked, and not the other.
+    let answer = served.send("POST /synchro", &[&cookie], &format!("form={form}&tick=1"));
+    assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
+    assert_eq!(net.read_there(1, "a"), None);
+    assert_eq!(net.read_there(1, "b").as_deref(), Some("two"));
+    let page = served.send("GET /", &[&cookie], "");
+    assert!(page.contains("1 uploaded"), "{page}");
+    // The plan that was shown is no longer the one that there is.
+    let stale = served.send("POST /synchro", &[&cookie], &format!("form={form}&tick=0"));
+    assert!(stale.starts_with("HTTP/1.1 303"), "{stale}");
+    assert!(served.send("GET /", &[&cookie], "").contains("look again, then tick"));
+    assert_eq!(net.read_there(1, "a"), None);
+    net.write_there(1, "c", "three");
+    let form = form_of(&served.send("GET /", &[&cookie], ""));
+    served.send("POST /check", &[&cookie], &format!("form={form}"));
+    let page = served.send("GET /", &[&cookie], "");
+    assert!(page.contains("Checked again.") && page.contains(">c</th>"), "{page}");
+    let port = served.port;
+    let from_outside = TcpStream::connect(("127.0.0.2", port));
+    assert!(from_outside.is_err(), "it listens on 127.0.0.1 only");
+}
