@@ -3,80 +3,49 @@
 //! Not a signature: who wants to can make two files that have the same. Invariant: [`Cksum`] prints
 //! what `cksum` prints for the same bytes (POSIX.1-2017, utilities, cksum).
 
-/// The generating polynomial of ISO/IEC 8802-3 (Ethernet), highest power first.
-const POLYNOMIAL: u32 = 0x04c1_1db7;
-/// Bytes taken at once.
-const SLICE: usize = 16;
+use crc32fast::Hasher;
 
-/// A table for each place of a byte among those taken at once.
-static TABLES: [[u32; 256]; SLICE] = tables();
+/// Bytes turned round at a time.
+const CHUNK_BYTES: usize = 4 << 10;
 
 /// A sum in the making.
-#[derive(Clone, Copy, Debug, Default)]
+///
+/// It is the CRC of zlib and Ethernet with the bits of every byte, and of the sum, the other way
+/// round; so the one that processors have help for does.
+#[derive(Clone, Debug)]
 pub struct Cksum {
-    crc: u32,
+    crc: Hasher,
     bytes: u64,
+}
+
+impl Default for Cksum {
+    fn default() -> Cksum {
+        // Its beginning is zero, where that of the other is all ones.
+        Cksum { crc: Hasher::new_with_initial(u32::MAX), bytes: 0 }
+    }
 }
 
 impl Cksum {
     /// Takes in more bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.bytes = self.bytes.wrapping_add(bytes.len() as u64);
-        let mut crc = self.crc;
-        let mut slices = bytes.chunks_exact(SLICE);
-        for slice in &mut slices {
-            let first = crc.to_be_bytes();
-            let mut next = 0;
-            for (at, (byte, table)) in slice.iter().zip(TABLES.iter().rev()).enumerate() {
-                let folded = byte ^ first.get(at).copied().unwrap_or(0);
-                next ^= table[usize::from(folded)];
-            }
-            crc = next;
+        let mut turned = [0; CHUNK_BYTES];
+        for chunk in bytes.chunks(CHUNK_BYTES) {
+            turned.iter_mut().zip(chunk).for_each(|(to, from)| *to = from.reverse_bits());
+            self.crc.update(turned.get(..chunk.len()).unwrap_or_default());
         }
-        self.crc = slices.remainder().iter().fold(crc, |crc, byte| step(crc, *byte));
     }
 
     /// Returns the sum of all bytes taken in.
     pub fn value(&self) -> u32 {
-        let mut crc = self.crc;
+        let mut crc = self.crc.clone();
         let mut length = self.bytes;
         while length > 0 {
-            crc = step(crc, length.to_le_bytes()[0]);
+            crc.update(&[length.to_le_bytes()[0].reverse_bits()]);
             length >>= 8;
         }
-        !crc
+        crc.finalize().reverse_bits()
     }
-}
-
-fn step(crc: u32, byte: u8) -> u32 {
-    let [top, ..] = crc.to_be_bytes();
-    (crc << 8) ^ TABLES[0][usize::from(top ^ byte)]
-}
-
-const fn tables() -> [[u32; 256]; SLICE] {
-    let mut tables = [[0; 256]; SLICE];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut crc = (byte as u32) << 24;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = (crc << 1) ^ if crc >> 31 == 1 { POLYNOMIAL } else { 0 };
-            bit += 1;
-        }
-        tables[0][byte] = crc;
-        byte += 1;
-    }
-    let mut place = 1;
-    while place < SLICE {
-        let mut byte = 0;
-        while byte < 256 {
-            let crc = tables[place - 1][byte];
-            tables[place][byte] = (crc << 8) ^ tables[0][(crc >> 24) as usize];
-            byte += 1;
-        }
-        place += 1;
-    }
-    tables
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::edge::push::{Level, Memory, Push, Source, SourceFile};
 use crate::edge::ssh::{
-    Job, Line, Manner, Sftp, SshFault, Stop, Sums, Terms, Tool, absolute, copy_by_scp, fetch, join,
-    look_at, make_folders, replace, set_marks, split, stage, sums, verify,
+    Asker, Job, Line, Manner, Sftp, SshFault, Stop, Sums, Terms, Tool, absolute, copy_by_scp,
+    fetch, join, look_at, make_folders, replace, set_marks, split, stage, sums, verify,
 };
 use crate::format::digest::sha256_of;
 use crate::format::push::{Connection, Mapping};
@@ -376,8 +376,9 @@ impl Errand<'_> {
         let tag = self.tag();
         let manner = Manner { tag: &tag, with_sha256: false };
         let mut open = |at: usize| File::open(&copies[at].file.path);
+        let asker = Asker::start(line, Tool::Cksum)?;
         let mut staged = stage(sftp, &jobs, &manner, &mut open, &mut |_| {})?;
-        verify(line, sftp, &mut staged, self.stop)?;
+        verify(asker, sftp, &mut staged, self.stop)?;
         let sound = copies.iter().zip(&staged).filter_map(|(copy, staged)| {
             Some((staged.as_ref().ok()?.temporary.as_slice(), copy.job.target.as_slice()))
         });

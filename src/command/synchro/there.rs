@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 
 use crate::edge::ssh::{
-    Aside, CHANGED, Displaced, Job, Kept, Manner, SshFault, Staged, Stop, create, discard, join,
-    keep_all, look_at, make_folders, put_aside, release, replace, split, stage, verify,
+    Aside, Asker, CHANGED, Displaced, Job, Kept, Manner, SshFault, Staged, Stop, Tool, create,
+    discard, join, keep_all, look_at, make_folders, put_aside, release, replace, split, stage,
+    verify,
 };
 use crate::format::sftp::Kind;
 use crate::model::Signature;
@@ -101,8 +102,9 @@ impl Hand<'_> {
         let manner = Manner { tag: &tag, with_sha256: true };
         let mut told = |bytes| self.progress.add(bytes);
         let Errand { line, sftp, top, .. } = &mut self.errand;
+        let asker = Asker::start(line, Tool::Cksum)?;
         let mut staged = stage(sftp, &jobs, &manner, &mut open, &mut told)?;
-        verify(line, sftp, &mut staged, self.stop)?;
+        verify(asker, sftp, &mut staged, self.stop)?;
         let mut ready: Vec<(usize, Staged)> = Vec::new();
         for (at, staged) in staged.into_iter().enumerate() {
             match staged {

@@ -23,7 +23,7 @@ pub use observe::{Observation, digests, observe};
 pub use scp::{below, copy_by_scp};
 pub use sftp::{Sftp, Stop};
 pub use stage::{Each, Job, Manner, Staged, create, discard, replace, stage, verify};
-pub use sums::{Sums, Tool, sums};
+pub use sums::{Asker, Sums, Tool, sums};
 pub use walk::{Walked, absolute, look_at, make_folders, set_marks, walk};
 
 /// Returns a name on a host below a folder there.

@@ -42,6 +42,8 @@ pub struct Sftp {
     running: Running,
     stdin: Option<ChildStdin>,
     replies: Receiver<Result<Vec<u8>, SftpFault>>,
+    /// Packets that came together, and how far they are read.
+    inbox: (Vec<u8>, usize),
     owed: Arc<AtomicU64>,
     is_silent: Arc<AtomicBool>,
     stop: Stop,
@@ -82,6 +84,7 @@ impl Sftp {
             running,
             stdin,
             replies,
+            inbox: (Vec::new(), 0),
             owed,
             is_silent,
             stop: Arc::clone(stop),
@@ -92,7 +95,7 @@ impl Sftp {
             read_bytes: WRITE_BYTES as u32,
         };
         push_hello(&mut sftp.out);
-        sftp.greeting = parse_greeting(&sftp.packet()?)?;
+        sftp.greeting = sftp.packet(parse_greeting)?;
         if sftp.greeting.version < VERSION {
             return Err(SshFault::NoSftp(format!("only version {}", sftp.greeting.version)));
         }
@@ -139,7 +142,7 @@ impl Sftp {
     /// # Errors
     /// The connection ended, or what came is no answer.
     pub fn receive(&mut self) -> Result<(u32, Reply), SshFault> {
-        Ok(parse_reply(&self.packet()?)?)
+        self.packet(parse_reply)
     }
 
     /// Sends one request and returns its answer. No other may be on its way.
@@ -205,16 +208,33 @@ impl Sftp {
         Ok(())
     }
 
-    fn packet(&mut self) -> Result<Vec<u8>, SshFault> {
+    /// Reads the next packet.
+    fn packet<T>(
+        &mut self,
+        parse: impl FnOnce(&[u8]) -> Result<T, SftpFault>,
+    ) -> Result<T, SshFault> {
+        if self.inbox.1 >= self.inbox.0.len() {
+            self.inbox = (self.packets()?, 0);
+        }
+        let (packets, at) = &mut self.inbox;
+        let rest = packets.get(*at..).unwrap_or_default();
+        let (length, rest) = rest.split_first_chunk().ok_or(SftpFault::Short)?;
+        let bytes = packet_bytes(*length)?;
+        *at += 4 + bytes;
+        Ok(parse(rest.get(..bytes).ok_or(SftpFault::Short)?)?)
+    }
+
+    /// Returns the packets that came, at least one.
+    fn packets(&mut self) -> Result<Vec<u8>, SshFault> {
         match self.replies.try_recv() {
-            Ok(packet) => return Ok(packet?),
+            Ok(packets) => return Ok(packets?),
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => return Err(self.ended()),
         }
         self.flush()?;
         loop {
             match self.replies.recv_timeout(Duration::from_millis(200)) {
-                Ok(packet) => return Ok(packet?),
+                Ok(packets) => return Ok(packets?),
                 Err(RecvTimeoutError::Disconnected) => return Err(self.ended()),
                 // The work that is on its way is given its time; a host that is silent is not.
                 Err(RecvTimeoutError::Timeout) => {}
@@ -288,7 +308,7 @@ impl Reader {
 
     /// Hands on the packets that are whole; whether anybody wants more.
     fn hand_on(&self, pending: &mut Vec<u8>) -> bool {
-        let mut at = 0;
+        let (mut at, mut count) = (0, 0);
         while let Some(length) = pending.get(at..).and_then(|rest| rest.first_chunk::<4>()) {
             let bytes = match packet_bytes(*length) {
                 Ok(bytes) => bytes,
@@ -297,17 +317,20 @@ impl Reader {
                     return false;
                 }
             };
-            let Some(packet) = pending.get(at + 4..at + 4 + bytes) else { break };
-            let _ = self
-                .owed
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |owed| owed.checked_sub(1));
-            if self.tell.send(Ok(packet.to_vec())).is_err() {
-                return false;
+            if pending.len() < at + 4 + bytes {
+                break;
             }
             at += 4 + bytes;
+            count += 1;
         }
-        pending.drain(..at);
-        true
+        if at == 0 {
+            return true;
+        }
+        let _ = self.owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |owed| {
+            Some(owed.saturating_sub(count))
+        });
+        let rest = pending.split_off(at);
+        self.tell.send(Ok(std::mem::replace(pending, rest))).is_ok()
     }
 }
 

@@ -15,9 +15,9 @@ use crate::format::digest::hex;
 use crate::format::sftp::{Attributes, Code, OPEN_NEW, Reply, Request, Status, parse_room};
 
 use super::fetch::fetch;
-use super::line::{Line, SshFault};
+use super::line::SshFault;
 use super::sftp::{REFUSED, Sftp, Stop, said};
-use super::sums::{Sums, Tool, sums};
+use super::sums::{Asker, Sums};
 use super::{join, split};
 
 /// Files that are on their way at once.
@@ -123,19 +123,19 @@ pub fn create(sftp: &mut Sftp, pairs: &[(&[u8], &[u8])]) -> Result<Each<()>, Ssh
     ended_well(sftp, pairs, replies)
 }
 
-/// Asks the host what arrived; what is not what was sent is removed there.
+/// Asks the host, by an asker for [`Tool::Cksum`](super::Tool), what arrived; what is not what was sent is removed there.
 ///
 /// # Errors
 /// The connection ended.
 pub fn verify(
-    line: &Line,
+    asker: Asker,
     sftp: &mut Sftp,
     staged: &mut [Result<Staged, String>],
     stop: &Stop,
 ) -> Result<(), SshFault> {
     let paths: Vec<Vec<u8>> = staged.iter().flatten().map(|s| s.temporary.clone()).collect();
     let paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
-    let there: Vec<Option<(u32, u64)>> = match sums(line, &paths, Tool::Cksum, stop)? {
+    let there: Vec<Option<(u32, u64)>> = match asker.ask(&paths, stop)? {
         Sums::Cksums(sums) => sums,
         // Where no command may be run, it is read back.
         _ => fetch(sftp, &paths, &mut |_| Ok(None), &mut |_| {})?

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 
 use crate::model::limits::HOST_ANSWER_BYTES_MAX;
 
-use super::line::{Line, SshFault};
+use super::line::{Line, Running, SshFault};
 use super::sftp::Stop;
 
 /// Which sum.
@@ -47,15 +47,46 @@ const SHA256: &str = "exec sh -c 'if command -v sha256sum >/dev/null; then s=sha
 /// ssh cannot be run, or what comes is past [`HOST_ANSWER_BYTES_MAX`]. A host that allows no command
 /// is no error.
 pub fn sums(line: &Line, paths: &[&[u8]], tool: Tool, stop: &Stop) -> Result<Sums, SshFault> {
+    if paths.is_empty() {
+        return Ok(parse(&[], paths, tool));
+    }
+    Asker::start(line, tool)?.ask(paths, stop)
+}
+
+/// The program at the other end, before it was told any name: to start it takes as long as a login,
+/// and can be done while files are on their way.
+pub struct Asker {
+    running: Running,
+    tool: Tool,
+}
+
+impl Asker {
+    /// Starts the program.
+    ///
+    /// # Errors
+    /// ssh cannot be run.
+    pub fn start(line: &Line, tool: Tool) -> Result<Asker, SshFault> {
+        let words = match tool {
+            Tool::Cksum => CKSUM,
+            Tool::Sha256 => SHA256,
+        };
+        Ok(Asker { running: line.start_command(words)?, tool })
+    }
+
+    /// Asks for the sums of files, by their absolute names.
+    ///
+    /// # Errors
+    /// As [`sums`].
+    pub fn ask(self, paths: &[&[u8]], stop: &Stop) -> Result<Sums, SshFault> {
+        ask(self.running, paths, self.tool, stop)
+    }
+}
+
+fn ask(mut running: Running, paths: &[&[u8]], tool: Tool, stop: &Stop) -> Result<Sums, SshFault> {
     // Without names the program would read its standard input.
     if paths.is_empty() {
         return Ok(parse(&[], paths, tool));
     }
-    let words = match tool {
-        Tool::Cksum => CKSUM,
-        Tool::Sha256 => SHA256,
-    };
-    let mut running = line.start_command(words)?;
     let (stdin, stdout) = (running.child.stdin.take(), running.child.stdout.take());
     let mut answer = Vec::new();
     let read = std::thread::scope(|scope| {
