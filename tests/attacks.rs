@@ -114,7 +114,9 @@ fn attacks_change_nothing() {
     assert_eq!(processed(&b).0, "done");
     assert_eq!(b.text("new"), "evil\n", "it was no attack");
 
-    // The same number with other contents: somebody has the key, or there are two of that site.
+    // The same number with other contents: somebody has the key, or there are two of that site. The
+    // project remembers, whatever the queue does.
+    drop_all(&b);
     let twin = world.path().join("twin");
     fs::write(&twin, packed_anew(&package)).unwrap();
     let signature = ssh_sign(&a_key, "remsync-package", &twin);

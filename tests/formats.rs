@@ -18,7 +18,9 @@ use proptest::option;
 use proptest::prelude::*;
 
 use remsync::format::{journal, ledger, orders, percent, project};
-use remsync::model::knowledge::{Cell, Correspondence, Knowledge, Question, Row, Sent, Why, Word};
+use remsync::model::knowledge::{
+    Cell, Correspondence, Knowledge, Question, Received, Row, Sent, Why, Word,
+};
 use remsync::model::limits::{GENERATION_MAX, SERIAL_MAX};
 use remsync::model::orders::{Act, OrderRow, Orders};
 use remsync::model::project::{Format, Identity, Project};
@@ -106,6 +108,10 @@ fn project_2_0() -> Project {
         inventory: 11,
         taken: 16,
         gaps: vec![(12, 15), (13, 17)],
+        received: vec![
+            Received { serial: 15, mark: [0; 8] },
+            Received { serial: 17, mark: *b"\x01\x23\x45\x67\x89\xab\xcd\xef" },
+        ],
         wants_all: true,
         owes: true,
         asked_all_ms: 1_700_000_000_070,
@@ -568,9 +574,10 @@ fn any_correspondence() -> impl Strategy<Value = Correspondence> {
         [number(), number(), number(), number(), number(), number(), number(), number(), number()],
         vec(any::<u64>(), 0..3),
         vec((any::<u64>(), any::<u64>()), 0..3),
+        vec(any::<(u64, [u8; 8])>(), 0..3),
         any::<[bool; 2]>(),
     )
-        .prop_map(|(n, issued, gaps, [wants_all, owes])| Correspondence {
+        .prop_map(|(n, issued, gaps, received, [wants_all, owes])| Correspondence {
             last: n[0],
             last_weighty: n[1],
             last_weighty_ms: n[2],
@@ -581,6 +588,10 @@ fn any_correspondence() -> impl Strategy<Value = Correspondence> {
             inventory: n[8],
             taken: n[6],
             gaps,
+            received: received
+                .into_iter()
+                .map(|(serial, mark)| Received { serial, mark })
+                .collect(),
             wants_all,
             owes,
             asked_all_ms: n[7],

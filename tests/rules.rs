@@ -2,8 +2,8 @@
 //! because of it has its least case here.
 #![allow(clippy::unwrap_used, reason = "a test fails so")]
 
-use remsync::model::knowledge::{Cell, Knowledge, Question, Row, Why, Word};
-use remsync::model::limits::HISTORY_MAX;
+use remsync::model::knowledge::{Cell, Correspondence, Knowledge, Question, Row, Why, Word};
+use remsync::model::limits::{HISTORY_MAX, RECEIVED_MAX};
 use remsync::model::orders::{Act, OrderRow, Orders};
 use remsync::model::project::{Format, Identity};
 use remsync::model::verdict::{Choice, Deletions, Place, Verdict};
@@ -11,7 +11,7 @@ use remsync::model::version::{Ancestor, Content};
 use remsync::model::{Address, Belief, History, Signature, Site, TreePath, Version};
 use remsync::rules::brake::{is_drastic, is_tree_gone};
 use remsync::rules::decide::{Lineage, adopt, bring_up_to_date, decide, join, judge};
-use remsync::rules::learn::{Route, route, take_in};
+use remsync::rules::learn::{Freshness, Route, freshness, remember, route, take_in};
 use remsync::rules::observe::observe;
 use remsync::rules::plan::{
     Named, Outgoing, RESEND_AFTER_MS, Request, TOMBSTONE_MS, What, With, accepted,
@@ -477,6 +477,51 @@ fn learning_twice_is_learning_once_in_any_order() {
         assert_eq!(knowledge.remotes[0].taken, 30, "{turns:?}");
         let ended = ended.get_or_insert(knowledge.clone());
         assert_eq!(ended.rows[&f()].cells, knowledge.rows[&f()].cells, "{turns:?}");
+    }
+}
+
+#[test]
+fn a_package_is_taken_in_once_in_any_order() {
+    let package = |serial: u64, twin: u8| {
+        let mut digest = [twin; 32];
+        digest[..8].copy_from_slice(&serial.to_be_bytes());
+        digest[7] ^= twin;
+        digest
+    };
+    let of = |serial, twin| *package(serial, twin).first_chunk().unwrap();
+    // Every order of a few, doubled, ends the same.
+    let mut ends = Vec::new();
+    for order in [[1, 2, 3, 4], [4, 3, 2, 1], [2, 4, 1, 3]] {
+        let mut with = Correspondence::default();
+        for serial in order.into_iter().chain(order) {
+            let expected = match with.received.iter().any(|received| received.serial == serial) {
+                true => Freshness::Again,
+                false => Freshness::New,
+            };
+            assert_eq!(freshness(&with, serial, &package(serial, 0)), expected, "{order:?}");
+            remember(&mut with, serial, &package(serial, 0));
+            assert_eq!(
+                freshness(&with, serial, &package(serial, 9)),
+                Freshness::Twin(of(serial, 0))
+            );
+            remember(&mut with, serial, &package(serial, 9));
+        }
+        ends.push(with);
+    }
+    assert!(ends.iter().all(|end| *end == ends[0]));
+    // The window slides: the oldest are forgotten, whatever comes, and never the newest.
+    let mut with = Correspondence::default();
+    let max = RECEIVED_MAX as u64;
+    (0..=max).rev().for_each(|serial| remember(&mut with, serial, &package(serial, 0)));
+    assert_eq!(with.received.len(), RECEIVED_MAX);
+    for (serial, twin, expected) in [
+        (0, 1, Freshness::New),
+        (1, 0, Freshness::Again),
+        (1, 1, Freshness::Twin(of(1, 0))),
+        (max, 1, Freshness::Twin(of(max, 0))),
+        (max + 1, 1, Freshness::New),
+    ] {
+        assert_eq!(freshness(&with, serial, &package(serial, twin)), expected, "{serial}");
     }
 }
 

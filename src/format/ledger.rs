@@ -9,7 +9,7 @@
 //! ```text
 //! format   remsync-ledger 1
 //! clock    N [FORGOTTEN]
-//! remote   ADDRESS [last=N] [seen=N] … [issued=N]… [gap=SINCE:SERIAL]… [owes]
+//! remote   ADDRESS [last=N] [seen=N] … [issued=N]… [gap=SINCE:SERIAL]… [received=SERIAL:MARK]… [owes]
 //! row      PATH VERSION CHANGED DELETED_MS [ANCESTOR…]
 //! lacking  PATH                                         a file that has no row here
 //! word     REMOTE SERIAL VERSION|= [ANCESTOR…]          of the file above, as all until the next
@@ -26,9 +26,10 @@
 use std::collections::HashMap;
 use std::io::{self, BufRead, Write};
 
+use super::digest::hex;
 use super::orders::is_writable;
 use super::statement::{self, Lines, Statement, TextFault, Words};
-use crate::model::knowledge::{Cell, Correspondence, Question, Row, Sent, Why, Word};
+use crate::model::knowledge::{Cell, Correspondence, Question, Received, Row, Sent, Why, Word};
 use crate::model::limits::{GENERATION_MAX, PACKAGE_MEMBERS_MAX};
 use crate::model::project::{Format, Project};
 use crate::model::{Belief, Content, History, TreePath, Version};
@@ -455,6 +456,13 @@ fn set_field(correspondence: &mut Correspondence, word: &[u8]) -> Result<(), Str
         correspondence.gaps.push((since, serial));
         return Ok(());
     }
+    if name == b"received" {
+        let at = value.iter().position(|&b| b == b':').ok_or("a package without \":\"")?;
+        let serial = statement::number(&value[..at], 0, u64::MAX)?;
+        let mark = statement::hex(&value[at + 1..]).ok_or("not 16 lower-case hex digits")?;
+        correspondence.received.push(Received { serial, mark });
+        return Ok(());
+    }
     let field = numbers_mut(correspondence).into_iter().find(|(known, _)| known.as_bytes() == name);
     let (_, place) = field.ok_or("an unknown field of a remote")?;
     *place = statement::number(value, 0, u64::MAX)?;
@@ -475,6 +483,7 @@ fn numbers_mut(correspondence: &mut Correspondence) -> [(&'static str, &mut u64)
         inventory,
         taken,
         gaps: _,
+        received: _,
         wants_all: _,
         owes: _,
         asked_all_ms,
@@ -503,6 +512,9 @@ fn push_correspondence(correspondence: &Correspondence, out: &mut Vec<u8>) {
     }
     for (since, serial) in &correspondence.gaps {
         out.extend_from_slice(format!(" gap={since}:{serial}").as_bytes());
+    }
+    for Received { serial, mark } in &correspondence.received {
+        out.extend_from_slice(format!(" received={serial}:{}", hex(mark)).as_bytes());
     }
     for (name, is_set) in [("wants-all", correspondence.wants_all), ("owes", correspondence.owes)] {
         if is_set {
@@ -716,6 +728,8 @@ mod tests {
             ("flag", ledger("remote\tb@x what\n"), 2, "unknown field"),
             ("value", ledger("remote\tb@x last=x\n"), 2, "not a number"),
             ("gap", ledger("remote\tb@x gap=3\n"), 2, "without \":\""),
+            ("received", ledger("remote\tb@x received=3\n"), 2, "without \":\""),
+            ("mark", ledger("remote\tb@x received=3:ab\n"), 2, "16 lower"),
             ("late remote", ledger("row\tf 1.- 0 0\nremote\tb@x\n"), 3, "after the files"),
             ("path", ledger("row\t../f 1.- 0 0\n"), 2, "path not allowed"),
             ("version", ledger("row\tf - 0 0\n"), 2, "no \".\""),

@@ -58,12 +58,24 @@ pub struct Correspondence {
     pub taken: u64,
     /// Packages read whose `since` we had not taken in: (since, serial).
     pub gaps: Vec<(u64, u64)>,
+    /// The packages taken in with the highest serials, [`super::limits::RECEIVED_MAX`] of them, by
+    /// serial: one site gives no two packages the same.
+    pub received: Vec<Received>,
     /// It asked for a full inventory (`want *`), or has gone back in time.
     pub wants_all: bool,
     /// We owe it an acknowledgement.
     pub owes: bool,
     /// When we last asked it for a full inventory, in ms since 1970; 0 is never.
     pub asked_all_ms: u64,
+}
+
+/// A package that was taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its serial.
+    pub serial: u64,
+    /// The first bytes of its digest.
+    pub mark: [u8; 8],
 }
 
 /// One file: our own version of it, and what each remote is known to have.

@@ -42,6 +42,9 @@ pub const SERIAL_MAX: u64 = 1 << 53;
 pub const GAPS_MAX: usize = 64;
 /// Serials sent and not acknowledged, remembered for each remote.
 pub const ISSUED_MAX: usize = 64;
+/// Packages that were taken in, remembered by their digests for each remote: the window in which a
+/// second one of the same serial is told from the same one again.
+pub const RECEIVED_MAX: usize = 64;
 
 /// Bytes of one mail.
 pub const MESSAGE_BYTES_MAX: u64 = 2 << 30;

@@ -3,8 +3,8 @@
 //! Learning is idempotent, and an older package never undoes a newer one: a row's word moves only
 //! to a higher serial. Nothing here touches a file or settles a row; that is `decide`.
 
-use crate::model::knowledge::{Cell, Correspondence, Knowledge, Row, Sent, Word};
-use crate::model::limits::{GAPS_MAX, SERIAL_MAX};
+use crate::model::knowledge::{Cell, Correspondence, Knowledge, Received, Row, Sent, Word};
+use crate::model::limits::{GAPS_MAX, RECEIVED_MAX, SERIAL_MAX};
 use crate::model::orders::{Act, OrderRow, Orders};
 use crate::model::project::Identity;
 use crate::model::verdict::Verdict;
@@ -60,6 +60,18 @@ pub fn route(orders: &Orders, ours: &Identity) -> Result<Route, NotForUs> {
     Ok(Route { from, copy: orders.copy.iter().map(translate).collect() })
 }
 
+/// How a package compares with those of its originator that were taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// None with its serial is remembered.
+    New,
+    /// It is one of them.
+    Again,
+    /// One of them has its serial and other bytes; this is the beginning of its digest. There are two
+    /// of that site, or somebody has its key.
+    Twin([u8; 8]),
+}
+
 /// What taking a package in showed, beside its rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TakenIn {
@@ -90,6 +102,32 @@ pub fn take_in(knowledge: &mut Knowledge, orders: &Orders, route: &Route, now_ms
     let correspondence = &mut knowledge.remotes[route.from];
     take_serial(correspondence, orders, &mut shown);
     shown
+}
+
+/// Says whether a package was taken in before, in whatever order they came. Of one that is older than
+/// all that is remembered it cannot be known; it brings nothing back, for what replaces a version has
+/// to descend from it.
+pub fn freshness(correspondence: &Correspondence, serial: u64, package: &[u8; 32]) -> Freshness {
+    let received = &correspondence.received;
+    match received.binary_search_by_key(&serial, |received| received.serial) {
+        Ok(at) if received[at].mark == mark_of(package) => Freshness::Again,
+        Ok(at) => Freshness::Twin(received[at].mark),
+        Err(_) => Freshness::New,
+    }
+}
+
+/// Remembers that a package was taken in; the oldest are forgotten.
+pub fn remember(correspondence: &mut Correspondence, serial: u64, package: &[u8; 32]) {
+    let received = &mut correspondence.received;
+    if let Err(at) = received.binary_search_by_key(&serial, |received| received.serial) {
+        received.insert(at, Received { serial, mark: mark_of(package) });
+        let excess = received.len().saturating_sub(RECEIVED_MAX);
+        received.drain(..excess);
+    }
+}
+
+fn mark_of(package: &[u8; 32]) -> [u8; 8] {
+    package.first_chunk().copied().unwrap_or_default()
 }
 
 /// Whether an old mail speaks of a file that was deleted here so long ago that the tombstone is

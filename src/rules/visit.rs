@@ -14,7 +14,7 @@ use crate::model::version::{Content, Version};
 
 use super::brake;
 use super::decide::{Lineage, bring_up_to_date, decide, judge};
-use super::learn::{Route, TakenIn, is_forgotten, take_in};
+use super::learn::{Route, TakenIn, is_forgotten, remember, take_in};
 use super::observe::Look;
 use super::settle::{self, Settled, ask, choose, hear, judge_anew, settle, withdraw};
 
@@ -128,6 +128,8 @@ pub fn visit(knowledge: &mut Knowledge, hands: &mut dyn Hands, visit: &Visit) ->
             receipt.touched.extend(spoken_of(knowledge, visit.route.from));
         }
         receipt.taken = Some(take_in(knowledge, visit.orders, visit.route, visit.now_ms));
+        let correspondence = &mut knowledge.remotes[visit.route.from];
+        remember(correspondence, visit.orders.serial, &visit.package);
         receipt.touched.extend(visit.orders.rows.iter().map(|row| row.path.clone()));
         receipt.touched.extend(visit.orders.wants.iter().cloned());
     }

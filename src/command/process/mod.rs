@@ -12,7 +12,6 @@ mod notices;
 mod sealed;
 mod tally;
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::File;
@@ -30,7 +29,7 @@ use crate::model::orders::Orders;
 use crate::model::project::{Format, Project};
 use crate::model::run::{Event, Kind};
 use crate::rules::classic;
-use crate::rules::learn::{Route, route};
+use crate::rules::learn::{Freshness, Route, freshness, route};
 use crate::rules::visit::{Hands, Receipt, Visit, reconsider, visit};
 
 use super::ask::{Asked, ask_person};
@@ -122,7 +121,7 @@ fn open_all(
     if entries.peek().is_none() || session.options.dry_run {
         return Ok(None);
     }
-    let run = Run { session, queue, only, trust: Trust::default(), taken: RefCell::default() };
+    let run = Run { session, queue, only, trust: Trust::default() };
     let opener = sealed::opener(session);
     let mut inside = None;
     for entry in entries {
@@ -189,12 +188,7 @@ struct Run<'a> {
     queue: &'a Queue,
     only: Option<&'a str>,
     trust: Trust,
-    /// The packages that were taken in, by what makes them one.
-    taken: RefCell<BTreeMap<Place, [u8; 32]>>,
 }
-
-/// What no two packages share: title, originator, receiver, serial.
-type Place = (String, String, String, u64);
 
 impl<'a> Run<'a> {
     fn new(
@@ -204,16 +198,8 @@ impl<'a> Run<'a> {
     ) -> Result<Run<'a>, Failure> {
         let trust = session.trust()?;
         vouch::tell_faults(session, &trust);
-        let done = queue.list()?.into_iter().filter(|entry| entry.state == EntryState::Done);
-        let taken = done.filter_map(|entry| Some((place(&entry)?, entry.sha256))).collect();
-        Ok(Run { session, queue, only, trust, taken: RefCell::new(taken) })
+        Ok(Run { session, queue, only, trust })
     }
-}
-
-/// Returns what no other package may share with this; `None` in format 1.3, which counts none.
-fn place(entry: &Entry) -> Option<Place> {
-    let Entry { title, origin, visit, serial, .. } = entry;
-    (*serial > 0).then(|| (title.clone(), origin.clone(), visit.clone(), *serial))
 }
 
 impl Run<'_> {
@@ -321,7 +307,8 @@ impl Run<'_> {
                 return self.hold(entry, &reason, tally);
             }
         };
-        if let Some(reason) = self.contradiction(entry, &package.orders) {
+        let correspondence = &open.project.knowledge.remotes[route.from];
+        if let Some(reason) = contradiction(entry, &package.orders, correspondence) {
             return self.hold(entry, &reason, tally);
         }
         let from = package.orders.identity.here.address.as_str();
@@ -394,7 +381,6 @@ impl Run<'_> {
         } else if questions.is_empty() {
             tally.done += 1;
             self.queue.retire(entry)?;
-            self.taken.borrow_mut().extend(place(entry).map(|place| (place, entry.sha256)));
         } else {
             tally.done += 1;
             self.queue.hold(entry, &wait_for_person(questions.len()))?;
@@ -417,27 +403,6 @@ impl Run<'_> {
         let standing = vouch::standing(session, trust, queue, entry, package, origin)?;
         let reason = vouch::distrust(session, project, entry, &standing, self.only.is_some());
         Ok(reason.map(|reason| (reason, vouch::hint(&standing, format, entry))))
-    }
-
-    /// Why a package cannot be what it says; `None` where it can. What a signature vouched for is
-    /// the site that the queue noted, and one site never gives two packages the same number.
-    fn contradiction(&self, entry: &Entry, orders: &Orders) -> Option<String> {
-        let origin = &orders.identity.here.address;
-        if entry.origin != origin.as_str() || entry.serial != orders.serial {
-            return Some(format!(
-                "it is package {} of {origin}, and was noted otherwise",
-                orders.serial
-            ));
-        }
-        let other = self.taken.borrow().get(&place(entry)?).copied()?;
-        (other != entry.sha256).then(|| {
-            format!(
-                "{origin} gave its number {} to another package too, {}: there are two of that site, \
-                 or somebody has its key",
-                entry.serial,
-                hex(&other).get(..12).unwrap_or_default()
-            )
-        })
     }
 
     fn hold(&self, entry: &Entry, reason: &str, tally: &mut Tally) -> Result<(), Failure> {
@@ -528,6 +493,23 @@ pub fn packages_left_to_person(
             && is_for(entry, &open.project.identity)
     });
     Ok(entries.into_iter().map(|entry| entry.sha256).collect())
+}
+
+/// Why a package cannot be what it says; `None` where it can. What a signature vouched for is the
+/// site that the queue noted, and one site never gives two packages the same number.
+fn contradiction(entry: &Entry, orders: &Orders, with: &Correspondence) -> Option<String> {
+    let (origin, serial) = (&orders.identity.here.address, orders.serial);
+    if entry.origin != origin.as_str() || entry.serial != serial {
+        return Some(format!("it is package {serial} of {origin}, and was noted otherwise"));
+    }
+    match freshness(with, serial, &entry.sha256) {
+        Freshness::New | Freshness::Again => None,
+        Freshness::Twin(mark) => Some(format!(
+            "{origin} gave its number {serial} to another package too, {}: there are two of that \
+             site, or somebody has its key",
+            hex(&mark).get(..12).unwrap_or_default()
+        )),
+    }
 }
 
 /// Whether a reason was not told before: it is said once, not by every run that finds the entry still
