@@ -87,7 +87,7 @@ pub fn check(
     {
         return Ok(Checked { snapshot: snapshot.clone(), plan, is_reused: true });
     }
-    let ground = Ground::open(directory, &project.identity)?;
+    let ground = Ground::open(session, directory, &project.identity)?;
     let eye = Eye { session, project, ground: &ground, before, stop };
     let (snapshot, plan) = eye.look(&files)?;
     if stop.load(std::sync::atomic::Ordering::Relaxed) {

@@ -22,7 +22,7 @@ use super::words::{describe_difference, label, sides_json, unified_of};
 pub fn run(session: &Session, files: &[OsString]) -> Result<Outcome, Failure> {
     let directory = session.project_directory()?;
     let project = State::read(&directory)?;
-    let ground = Ground::open(&directory, &project.identity)?;
+    let ground = Ground::open(session, &directory, &project.identity)?;
     let mut outcome = Outcome::Done;
     let is_all = files.is_empty() && session.options.from_site.is_none();
     let chosen = select(&project, files, session.options.from_site.as_deref(), is_all)?;

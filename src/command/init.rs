@@ -164,7 +164,7 @@ pub fn accept(session: &Session, id: &str, directory: &OsStr) -> Result<Outcome,
             std::fs::create_dir_all(&directory)
                 .map_err(|error| Failure::new(format!("{}: {error}", directory.display())))?;
             let (state, project) = create(session, &directory, identity)?;
-            OpenProject::with(state, project)?
+            OpenProject::with(session, state, project)?
         }
     };
     let mut tally = Tally::default();
@@ -305,7 +305,7 @@ fn check_free(session: &Session, directory: &Path, identity: &Identity) -> Resul
 /// # Errors
 /// It is another project.
 fn go_on(session: &Session, directory: &Path, identity: &Identity) -> Result<OpenProject, Failure> {
-    let open = OpenProject::open(directory)?;
+    let open = OpenProject::open(session, directory)?;
     let there = &open.project.identity;
     let is_same = there.title == identity.title
         && there.here.address == identity.here.address

@@ -32,7 +32,7 @@ pub fn run(session: &Session) -> Result<Outcome, Failure> {
     let questions = match &project {
         Some((project, directory)) => {
             let questions = &project.knowledge.questions;
-            let ground = Ground::open(directory, &project.identity)?;
+            let ground = Ground::open(session, directory, &project.identity)?;
             let arrivals = Arrivals::read(&queue, questions, OPENED_BYTES_MAX);
             let desk = Desk::new(&ground, &project.knowledge, &arrivals)?;
             questions.iter().map(|question| (project, question, desk.sides(question))).collect()

@@ -60,7 +60,7 @@ pub fn resolve(
     }
     let queue = session.queue()?;
     let _lock = queue.lock()?;
-    let mut open = OpenProject::open(&session.project_directory()?)?;
+    let mut open = OpenProject::open(session, &session.project_directory()?)?;
     let runs = open.runs(Kind::Resolve, session.now_ms);
     let mut asked = packages_asked_about(&open);
     asked.extend(packages_left_to_person(&queue, &open)?);

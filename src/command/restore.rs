@@ -35,7 +35,7 @@ const DIGITS_MIN: usize = 4;
 /// There is no such version, or it cannot be put there.
 pub fn run(session: &Session, file: &OsString, version: Option<&str>) -> Result<Outcome, Failure> {
     let path = tree_path(file)?;
-    let mut open = OpenProject::open(&session.project_directory()?)?;
+    let mut open = OpenProject::open(session, &session.project_directory()?)?;
     let all = runs::read(&open.state.private(RUNS))?;
     let there = match open.ground.root.look(&path, Format::V2_0) {
         Look::Absent => Content::Absent,

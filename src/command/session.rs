@@ -324,14 +324,14 @@ impl OpenProject {
     /// # Errors
     /// It is no project, another remsync is at work on it, its state or an expression of it cannot
     /// be read.
-    pub fn open(directory: &Path) -> Result<OpenProject, Failure> {
+    pub fn open(session: &Session, directory: &Path) -> Result<OpenProject, Failure> {
         let (state, project) = State::open(directory)?;
-        OpenProject::with(state, project)
+        OpenProject::with(session, state, project)
     }
 
     /// Completes a project whose state is open.
-    pub fn with(state: State, project: Project) -> Result<OpenProject, Failure> {
-        let ground = Ground::open(state.dir(), &project.identity)?;
+    pub fn with(session: &Session, state: State, project: Project) -> Result<OpenProject, Failure> {
+        let ground = Ground::open(session, state.dir(), &project.identity)?;
         Ok(OpenProject { state, project, ground })
     }
 
@@ -342,12 +342,18 @@ impl OpenProject {
 }
 
 impl Ground {
-    /// Opens the tree below `directory`.
+    /// Opens the tree below `directory`; what of our own lies in it is no part of it.
     ///
     /// # Errors
     /// It cannot be opened, or an expression of the project cannot be read.
-    pub fn open(directory: &Path, identity: &Identity) -> Result<Ground, Failure> {
-        let root = Root::open(directory)?;
+    pub fn open(
+        session: &Session,
+        directory: &Path,
+        identity: &Identity,
+    ) -> Result<Ground, Failure> {
+        let mut root = Root::open(directory)?;
+        let own = session.places.own(&session.settings, &session.queue_directory());
+        root.guard(&real(directory), &own);
         let selection = Selection::compile(&identity.scans, &identity.ignores)?;
         Ok(Ground { dir: directory.to_owned(), root, selection, format: identity.format })
     }

@@ -30,7 +30,7 @@ const ADDRESS_COLUMNS_MAX: usize = 40;
 pub fn run(session: &Session) -> Result<Outcome, Failure> {
     let directory = session.project_directory()?;
     let mut project = State::read(&directory)?;
-    let ground = Ground::open(&directory, &project.identity)?;
+    let ground = Ground::open(session, &directory, &project.identity)?;
     let survey = survey(&ground.root, &ground.selection, &project)?;
     survey.tell();
     match project.identity.format {

@@ -28,7 +28,7 @@ use super::survey::{look_at_disk, place_of};
 /// # Errors
 /// There is no such run, or the project or its history cannot be read.
 pub fn run(session: &Session, number: Option<u64>) -> Result<Outcome, Failure> {
-    let mut open = OpenProject::open(&session.project_directory()?)?;
+    let mut open = OpenProject::open(session, &session.project_directory()?)?;
     let path = open.state.private(RUNS);
     let all = runs::read(&path)?;
     let Some(number) = number.or_else(|| last_to_undo(&all)) else {

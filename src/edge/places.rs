@@ -175,6 +175,31 @@ impl Places {
         self.set_or_beside(&settings.sign_key, "id_ed25519")
     }
 
+    /// Returns all that is ours and of nobody's project, without links in their names: settings,
+    /// keys and whom they trust, secrets, state, the queue.
+    pub fn own(&self, settings: &Settings, queue_dir: &Path) -> Vec<PathBuf> {
+        let key = self.sign_key(settings);
+        let mut public = key.clone().into_os_string();
+        public.push(".pub");
+        let mut own = vec![
+            self.config_file.clone(),
+            self.allowed_signers(settings),
+            self.revoked_keys(settings),
+            self.seal_keys(settings),
+            key,
+            public.into(),
+            self.state_dir.clone(),
+            queue_dir.to_owned(),
+        ];
+        // The folder may be one of others' as well.
+        let folder = self.config_file.parent().filter(|folder| folder.ends_with("remsync"));
+        own.extend(folder.map(Path::to_owned));
+        own.extend(settings.open_keys.iter().cloned());
+        own.extend(settings.password_file.clone());
+        own.extend(settings.passphrase_file.clone());
+        own.iter().map(|place| real(place)).collect()
+    }
+
     fn set_or_beside(&self, set: &Option<PathBuf>, name: &str) -> PathBuf {
         set.clone().unwrap_or_else(|| self.config_file.with_file_name(name))
     }
@@ -276,9 +301,16 @@ impl Places {
     }
 }
 
-/// Returns a folder without links and dots in its name, where it is there.
-pub fn real(dir: &Path) -> PathBuf {
-    fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned())
+/// Returns a path without links and dots in its name, as far as it is there.
+pub fn real(path: &Path) -> PathBuf {
+    let found = path.ancestors().find_map(|above| Some((above, fs::canonicalize(above).ok()?)));
+    let rest = found.as_ref().and_then(|(above, _)| path.strip_prefix(above).ok());
+    match (found.as_ref(), rest) {
+        // Joining nothing would put a slash behind it.
+        (Some((_, real)), Some(rest)) if rest.as_os_str().is_empty() => real.clone(),
+        (Some((_, real)), Some(rest)) => real.join(rest),
+        _ => path.to_owned(),
+    }
 }
 
 fn secret(value: OsString) -> Secret {

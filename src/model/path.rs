@@ -99,10 +99,54 @@ impl TreePath {
     }
 }
 
-/// Whether a part of a path is the program's own: it begins `.remsync`, in any case.
+/// Whether a part of a path is the program's own: it begins `.remsync`, in any case, and however a
+/// careless file system would fold it.
 pub fn is_reserved_part(part: &[u8]) -> bool {
-    const RESERVED: &[u8] = b".remsync";
-    part.len() >= RESERVED.len() && part[..RESERVED.len()].eq_ignore_ascii_case(RESERVED)
+    const RESERVED: &str = ".remsync";
+    let begins_so = |head: &[u8]| head.eq_ignore_ascii_case(RESERVED.as_bytes());
+    part.get(..RESERVED.len()).is_some_and(begins_so)
+        || !part.is_ascii() && folded(part).starts_with(RESERVED)
+}
+
+/// Returns a part of a path as the most careless file system reads it, as far as a name in ASCII can
+/// tell: case folded, composed, with what cannot be seen left out (what became of git,
+/// CVE-2014-9390).
+///
+/// The whole of Unicode is not needed for that: folding and composing make an ASCII character of
+/// just these others (`CaseFolding.txt`, `UnicodeData.txt`: long s, the kelvin sign, ligatures).
+pub fn folded(part: &[u8]) -> String {
+    let mut out = String::with_capacity(part.len());
+    for c in String::from_utf8_lossy(part).chars() {
+        match c {
+            '\u{17f}' => out.push('s'),
+            '\u{212a}' => out.push('k'),
+            '\u{df}' | '\u{1e9e}' => out.push_str("ss"),
+            '\u{fb00}' => out.push_str("ff"),
+            '\u{fb01}' => out.push_str("fi"),
+            '\u{fb02}' => out.push_str("fl"),
+            '\u{fb03}' => out.push_str("ffi"),
+            '\u{fb04}' => out.push_str("ffl"),
+            '\u{fb05}' | '\u{fb06}' => out.push_str("st"),
+            // Full-width forms: some file systems compose for compatibility too.
+            '\u{ff01}'..='\u{ff5e}' => {
+                let ascii = char::from_u32(c as u32 - 0xfee0).unwrap_or(c);
+                out.push(ascii.to_ascii_lowercase());
+            }
+            c if is_ignorable(c) => {}
+            c => out.push(c.to_ascii_lowercase()),
+        }
+    }
+    // Others drop dots and spaces at the end.
+    out.truncate(out.trim_end_matches(['.', ' ']).len());
+    out
+}
+
+/// What HFS+ leaves out when it compares names, and neighbours that nobody sees.
+fn is_ignorable(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// For people: control characters, bidirectional controls and bytes that are not UTF-8 are shown

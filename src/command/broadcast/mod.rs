@@ -31,7 +31,7 @@ mod report;
 /// # Errors
 /// What keeps the broadcast from beginning; one site's trouble stops no other.
 pub fn run(session: &Session, sites: &[String]) -> Result<Outcome, Failure> {
-    let mut open = OpenProject::open(&session.project_directory()?)?;
+    let mut open = OpenProject::open(session, &session.project_directory()?)?;
     let targets = site_set(&open.project, sites)?;
     let survey = survey(&open.ground.root, &open.ground.selection, &open.project)?;
     survey.tell();

@@ -30,7 +30,7 @@ impl Run<'_> {
         let project = State::read(directory)?;
         let mut dry = Dry {
             directory: directory.to_owned(),
-            ground: Ground::open(directory, &project.identity)?,
+            ground: Ground::open(self.session, directory, &project.identity)?,
             knowledge: project.knowledge,
             identity: project.identity,
         };
@@ -107,7 +107,7 @@ pub(super) fn run_dry_on_file(
     let directory = session.project_directory()?;
     let project = State::read(&directory)?;
     let mut dry = Dry {
-        ground: Ground::open(&directory, &project.identity)?,
+        ground: Ground::open(session, &directory, &project.identity)?,
         directory,
         knowledge: project.knowledge,
         identity: project.identity,

@@ -212,7 +212,7 @@ impl Run<'_> {
         if self.session.options.dry_run {
             return self.project_dry(directory, tally, routed);
         }
-        let mut open = OpenProject::open(directory)?;
+        let mut open = OpenProject::open(self.session, directory)?;
         self.notices(&mut open, tally)?;
         let runs = open.runs(Kind::Process, self.session.now_ms);
         let mut asked = packages_asked_about(&open);

@@ -194,7 +194,7 @@ pub fn carry_out(
         ended.extend(by_site.into_values().flatten().map(|operation| (operation, End::Done)));
         return Ok(ended);
     }
-    let mut open = OpenProject::open(directory)?;
+    let mut open = OpenProject::open(session, directory)?;
     let progress = Progress::begin(total_bytes(&open, &by_site), !session.options.quiet);
     let (errands, lost) = connect(session, &open, by_site, stop);
     ended.extend(lost);

@@ -19,13 +19,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use thiserror::Error;
 
-use crate::model::path::{escaped, is_reserved_part};
+use crate::model::path::{escaped, folded, is_reserved_part};
 use crate::model::project::Format;
 use crate::model::{Content, Signature, TreePath};
 
@@ -51,6 +51,8 @@ pub struct Root {
     touched: Arc<Touched>,
     hook: Option<Hook>,
     swaps: bool,
+    /// What of our own lies in the tree, part by part, folded.
+    own: Vec<Vec<String>>,
 }
 
 /// A file that was looked at.
@@ -116,6 +118,8 @@ pub enum Unknown {
     ParentNotFolder,
     /// It, or a folder above, is on another device than the root.
     OtherDevice,
+    /// It is ours: a key, settings, the queue.
+    Own,
     /// It changed each time that it was read.
     Changing,
     /// It, or a folder above, could not be read: why.
@@ -189,7 +193,15 @@ impl Root {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(fail)?;
         let device = rustix::fs::fstat(&fd).map_err(fail)?.st_dev;
-        Ok(Root { fd, device, shown, touched: Arc::default(), hook: None, swaps: true })
+        Ok(Root {
+            fd,
+            device,
+            shown,
+            touched: Arc::default(),
+            hook: None,
+            swaps: true,
+            own: Vec::new(),
+        })
     }
 
     /// Looks at one path now, hashing the file that is there.
@@ -274,6 +286,24 @@ impl Root {
         self.touched.sync()
     }
 
+    /// Never reads nor writes `places`, nor what is below them: what of them lies within the tree,
+    /// whose top folder is `top`. Both are without links in their names.
+    pub fn guard(&mut self, top: &Path, places: &[PathBuf]) {
+        let parts = |place: &Path| -> Vec<String> {
+            place.iter().map(|part| folded(part.as_bytes())).collect()
+        };
+        let within = places.iter().filter_map(|place| place.strip_prefix(top).ok());
+        self.own = within.map(parts).filter(|parts| !parts.is_empty()).collect();
+    }
+
+    /// Whether a path is one of those that are guarded.
+    fn is_own(&self, path: &[u8]) -> bool {
+        !self.own.is_empty() && {
+            let parts: Vec<String> = path.split(|byte| *byte == b'/').map(folded).collect();
+            self.own.iter().any(|own| parts.starts_with(own))
+        }
+    }
+
     /// Has `hook` called at each [`Moment`]: for tests of what happens between the steps.
     #[doc(hidden)]
     pub fn set_hook(&mut self, hook: impl Fn(Moment) + Send + Sync + 'static) {
@@ -303,6 +333,9 @@ impl Root {
 
     /// Walks to the folder that holds `path`, one component at a time.
     fn resolve<'p>(&self, path: &'p TreePath) -> Spot<'p> {
+        if self.is_own(path.as_bytes()) {
+            return Spot::Blocked(Unknown::Own);
+        }
         beneath::resolve(self.fd.as_fd(), path, self.device)
     }
 
@@ -348,6 +381,7 @@ impl fmt::Display for Unknown {
             Unknown::ParentLink => "below a symbolic link, which is not followed",
             Unknown::ParentNotFolder => "below what is a file, not a folder",
             Unknown::OtherDevice => "on another device than the top of the tree",
+            Unknown::Own => "one of remsync's own files, which it neither sends nor writes",
             Unknown::Changing => "changing while it is read",
             Unknown::Unreadable(why) => return write!(f, "not readable: {why}"),
         })

@@ -85,7 +85,7 @@ impl Root {
     ///
     /// `wants` is asked about each folder before it is entered and about each file, in order; a
     /// path that it cannot judge is `unknown`. What cannot be read is `unknown` too and does not
-    /// stop the scan. The program's own files (`.remsync…`) are not asked about.
+    /// stop the scan. The program's own files (`.remsync…`, and what is guarded) are not asked about.
     ///
     /// In format 2.0 what the index knows by its inode is not read, and the index is brought up to
     /// date.
@@ -109,7 +109,8 @@ impl Root {
             let hashers: Vec<_> =
                 (0..threads).map(|_| scope.spawn(|| hash_all(&waiting, format))).collect();
             let (met, scan) = (Vec::new(), Scan::default());
-            let mut walk = Walk { device: self.device, wants, jobs, index, met, scan };
+            let device = self.device;
+            let mut walk = Walk { root: self, device, wants, jobs, index, met, scan };
             walk.entries(top.as_fd(), entries, &mut Vec::new(), 1);
             // The walk holds the sending end: the hashers end when it goes.
             let Walk { jobs, index, met, scan, .. } = walk;
@@ -166,6 +167,7 @@ fn write(mut index: NewIndex, met: &[Met]) -> io::Result<()> {
 
 /// One walk through a tree.
 struct Walk<'a, 'w> {
+    root: &'a Root,
     device: u64,
     wants: &'a mut Wants<'w>,
     jobs: SyncSender<Job>,
@@ -192,7 +194,9 @@ impl Walk<'_, '_> {
                 path.push(b'/');
             }
             path.extend_from_slice(&name);
-            self.entry(folder, &name, kind, path, depth);
+            if !self.root.is_own(path) {
+                self.entry(folder, &name, kind, path, depth);
+            }
             path.truncate(length);
         }
     }

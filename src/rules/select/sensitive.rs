@@ -1,10 +1,10 @@
 //! Sensitive names: files that other programs obey, so that a package must not write them without
 //! being asked.
 //!
-//! Compared as a careless file system would: case folded, composed, with what cannot be seen left
-//! out (what became of git, CVE-2014-9390).
+//! Compared as a careless file system would: folded.
 
 use crate::model::TreePath;
+use crate::model::path::folded;
 
 /// Folders that are sensitive with all that is below, wherever they are.
 #[rustfmt::skip]
@@ -52,46 +52,6 @@ pub fn is_sensitive(path: &TreePath) -> bool {
             [folder, below] => folder == ".config" && is_one_of(CONFIG, below),
             _ => false,
         })
-}
-
-/// Returns a part of a path as the most careless file system reads it, as far as the names above,
-/// all of them ASCII, can tell.
-///
-/// The whole of Unicode is not needed for that: folding and composing make an ASCII character of
-/// just these others (`CaseFolding.txt`, `UnicodeData.txt`: long s, the kelvin sign, ligatures).
-fn folded(part: &[u8]) -> String {
-    let mut out = String::with_capacity(part.len());
-    for c in String::from_utf8_lossy(part).chars() {
-        match c {
-            '\u{17f}' => out.push('s'),
-            '\u{212a}' => out.push('k'),
-            '\u{df}' | '\u{1e9e}' => out.push_str("ss"),
-            '\u{fb00}' => out.push_str("ff"),
-            '\u{fb01}' => out.push_str("fi"),
-            '\u{fb02}' => out.push_str("fl"),
-            '\u{fb03}' => out.push_str("ffi"),
-            '\u{fb04}' => out.push_str("ffl"),
-            '\u{fb05}' | '\u{fb06}' => out.push_str("st"),
-            // Full-width forms: some file systems compose for compatibility too.
-            '\u{ff01}'..='\u{ff5e}' => {
-                let ascii = char::from_u32(c as u32 - 0xfee0).unwrap_or(c);
-                out.push(ascii.to_ascii_lowercase());
-            }
-            c if is_ignorable(c) => {}
-            c => out.push(c.to_ascii_lowercase()),
-        }
-    }
-    // Others drop dots and spaces at the end.
-    out.truncate(out.trim_end_matches(['.', ' ']).len());
-    out
-}
-
-/// What HFS+ leaves out when it compares names, and neighbours that nobody sees.
-fn is_ignorable(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-        | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
