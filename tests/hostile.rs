@@ -8,10 +8,9 @@ mod support;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use support::archive::{Raw, orders_head, package, pax, raw, sha256, update};
-use support::{Home, World};
+use support::{Home, World, fingerprint};
 
 /// A numbered file or the orders.
 fn file(name: &str, bytes: &[u8]) -> Raw {
@@ -54,18 +53,8 @@ impl Field {
 
     /// All that is in the world but the queue and the project's own files.
     fn fingerprint(&self) -> String {
-        let listed = Command::new("find")
-            .args([&self.b.tree, &self.outside])
-            .args(["-name", ".remsync*", "-prune", "-o", "-printf", "%p %y %m %s %T@ %l\n"])
-            .output()
-            .unwrap();
-        let mut lines: Vec<String> =
-            String::from_utf8(listed.stdout).unwrap().lines().map(str::to_owned).collect();
-        lines.sort();
-        lines.push(format!("{:?}", self.b.files()));
-        lines.push(fs::read_to_string(self.outside.join("precious")).unwrap());
-        lines.push(fs::read_to_string(self.b.tree.join(".remsync")).unwrap());
-        lines.join("\n")
+        let project = fs::read_to_string(self.b.tree.join(".remsync")).unwrap();
+        fingerprint(&[&self.b.tree, &self.outside]) + &project
     }
 }
 

@@ -277,6 +277,22 @@ pub fn tree_value(top: &Path) -> BTreeMap<OsString, FileValue> {
     files
 }
 
+/// Everything below these places, the project's own files left out: names, kinds and modes; of what is
+/// no folder also sizes, times, targets of links, contents.
+pub fn fingerprint(places: &[&Path]) -> String {
+    let listed = Command::new("find")
+        .args(places)
+        .args(["-name", ".remsync*", "-prune", "-o", "-type", "d", "-printf", "%p %y %m\n"])
+        .args(["-o", "-printf", "%p %y %m %s %T@ %l\n"])
+        .output()
+        .unwrap();
+    let mut lines: Vec<String> =
+        String::from_utf8_lossy(&listed.stdout).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines.extend(places.iter().map(|place| format!("{:?}", tree_value(place))));
+    lines.join("\n")
+}
+
 impl Ran {
     /// Returns the exit status; -1 for a signal.
     pub fn status(&self) -> i32 {

@@ -45,13 +45,44 @@ const CONFIG: &[&str] = &[
 
 /// Whether a path is one that other programs obey.
 pub fn is_sensitive(path: &TreePath) -> bool {
-    let parts: Vec<String> = path.parts().map(folded).collect();
-    let is_one_of = |names: &[&str], part: &String| names.contains(&part.as_str());
+    let parts: Vec<String> = path.parts().map(named).collect();
+    let is_one_of = |names: &[&str], part: &String| {
+        names.contains(&part.as_str()) || names.iter().any(|name| is_short_of(part, name))
+    };
+    if parts.iter().any(|part| is_short_of(part, ".remsync") || is_short_of(part, ".remsync.d")) {
+        return true;
+    }
     parts.iter().any(|part| is_one_of(FOLDERS, part) || is_one_of(FILES, part))
         || parts.windows(2).any(|pair| match pair {
             [folder, below] => folder == ".config" && is_one_of(CONFIG, below),
             _ => false,
         })
+}
+
+/// Returns a part of a path folded, without the stream of NTFS that may be named behind it.
+fn named(part: &[u8]) -> String {
+    let mut folded = folded(part);
+    if let Some(at) = folded.find(':') {
+        folded.truncate(at);
+    }
+    folded
+}
+
+/// Whether `part` is a short name that FAT and NTFS may give to `name`: `git~1` is `.git`. What is
+/// asked about once too often does no harm.
+fn is_short_of(part: &str, name: &str) -> bool {
+    let Some((stem, number)) = part.split_once('~') else { return false };
+    let number = number.split('.').next().unwrap_or_default();
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let name = name.trim_start_matches('.');
+    let base = name.rsplit_once('.').map_or(name, |(base, _)| base);
+    let is_usual = base.chars().take(6).eq(stem.chars());
+    // In a crowded folder NTFS keeps two letters, and four digits follow.
+    let is_crowded = base.get(..2).is_some_and(|two| {
+        let digits = stem.strip_prefix(two).unwrap_or_default();
+        digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    });
+    is_number && !stem.is_empty() && (is_usual || is_crowded)
 }
 
 #[cfg(test)]
@@ -71,6 +102,19 @@ mod tests {
             (".\u{17f}\u{17f}h/authorized_keys", true),
             (".\u{df}h/authorized_keys", true),
             (".net\u{200d}rc", true),
+            ("git~1/config", true),
+            ("GIT~23/config", true),
+            ("procma~1", true),
+            (".git::$INDEX_ALLOCATION/config", true),
+            (".bashrc:x", true),
+            ("remsyn~1", true),
+            ("REMSYN~1.D/kept/x", true),
+            ("backup~1", false),
+            ("git~x", false),
+            ("gi7d29~1/config", true),
+            ("gixxxx~1/config", false),
+            ("~1", false),
+            ("a:b", false),
             (".\u{212a}shrc", true),
             (".pro\u{fb01}le", true),
             (".svn/entries", true),
