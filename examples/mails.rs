@@ -21,6 +21,9 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use archive::{hex_sha256_of, noise, orders_head};
 use corpus::{Expected, GZIP, TOP, attached, base64, cases, package};
 use remsync::format::message::{self, Part, Parts};
@@ -89,7 +92,7 @@ impl Parts for Kept {
 /// Mails for the reader of mail, what is in them for the reader of archives, and so on.
 fn write_seeds(dir: &Path) -> Result<(), Box<dyn Error>> {
     const MAIL_BYTES_MAX: usize = 64 << 10;
-    for target in ["message", "package", "orders", "project"] {
+    for target in ["message", "package", "orders", "project", "signature", "allowed_signers"] {
         fs::create_dir_all(dir.join(target))?;
     }
     for case in cases().into_iter().filter(|case| case.mail.len() <= MAIL_BYTES_MAX) {
@@ -114,9 +117,16 @@ fn write_seeds(dir: &Path) -> Result<(), Box<dyn Error>> {
         ("orders-2.0", "orders"),
         ("remsync-1.3", "project"),
         ("remsync-2.0", "project"),
+        ("trust/package.sig", "signature"),
+        ("trust/allowed_signers", "allowed_signers"),
+        ("trust/revoked.krl", "allowed_signers"),
     ] {
-        fs::copy(golden.join(name), dir.join(target).join(name))?;
+        let seed = Path::new(name).file_name().unwrap_or_default();
+        fs::copy(golden.join(name), dir.join(target).join(seed))?;
     }
+    let text = fs::read_to_string(golden.join("trust/package.sig"))?;
+    let base64: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+    fs::write(dir.join("signature/blob"), STANDARD.decode(base64)?)?;
     Ok(())
 }
 

@@ -486,8 +486,8 @@ fn nothing_of_remsync_s_own_is_sent_or_written() {
     fs::write(b.top.join("letter"), "public\n").unwrap();
     let folder = b.top.join("out");
     b.run(&["-C", top, "broadcast", "--to", folder.to_str().unwrap()]).done();
-    let sent = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
-    let sent = sent.filter(|path| path.to_str().unwrap().ends_with(".tar.gz")).next().unwrap();
+    let mut sent = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let sent = sent.find(|path| path.to_str().unwrap().ends_with(".tar.gz")).unwrap();
     let orders =
         support::trust::tool("tar", &["-xzOf", sent.to_str().unwrap(), ".remsync-work/orders"]);
     assert!(orders.contains("letter"), "{orders}");

@@ -97,6 +97,37 @@ pub fn parse(text: &[u8]) -> Result<Detached, SignatureFault> {
     parse_blob(&blob)
 }
 
+/// Reads what stands between the lines of a signature, its base64 taken off.
+///
+/// # Errors
+/// A [`SignatureFault`].
+pub fn parse_blob(blob: &[u8]) -> Result<Detached, SignatureFault> {
+    let mut rest = blob.strip_prefix(MAGIC).ok_or(SignatureFault::Damaged)?;
+    let rest = &mut rest;
+    let string =
+        |rest: &mut &[u8]| take_string(rest).map(<[u8]>::to_vec).ok_or(SignatureFault::Damaged);
+    match take_u32(rest) {
+        Some(VERSION) => {}
+        Some(other) => return Err(SignatureFault::Version(other)),
+        None => return Err(SignatureFault::Damaged),
+    }
+    let key = string(rest)?;
+    let namespace = String::from_utf8(string(rest)?).map_err(|_| SignatureFault::Damaged)?;
+    let reserved = string(rest)?;
+    let hash = string(rest)?;
+    let signature = string(rest)?;
+    // PROTOCOL.sshsig: the namespace is not empty; what is reserved is empty in version 1.
+    if !rest.is_empty() || namespace.is_empty() || !reserved.is_empty() {
+        return Err(SignatureFault::Damaged);
+    }
+    let hash = [Hash::Sha256, Hash::Sha512]
+        .into_iter()
+        .find(|known| known.name() == hash)
+        .ok_or_else(|| SignatureFault::Digest(escaped(&hash)))?;
+    let key = PublicKey::from_blob(&key).map_err(SignatureFault::Key)?;
+    Ok(Detached { key, namespace: escaped(namespace.as_bytes()), hash, signature })
+}
+
 /// Returns what a key signs for the bytes with this digest.
 pub fn message_to_sign(hash: Hash, digest: &[u8]) -> Vec<u8> {
     message(NAMESPACE.as_bytes(), hash, digest)
@@ -138,33 +169,6 @@ pub fn take_u32(rest: &mut &[u8]) -> Option<u32> {
     let (number, after) = rest.split_first_chunk::<4>()?;
     *rest = after;
     Some(u32::from_be_bytes(*number))
-}
-
-fn parse_blob(blob: &[u8]) -> Result<Detached, SignatureFault> {
-    let mut rest = blob.strip_prefix(MAGIC).ok_or(SignatureFault::Damaged)?;
-    let rest = &mut rest;
-    let string =
-        |rest: &mut &[u8]| take_string(rest).map(<[u8]>::to_vec).ok_or(SignatureFault::Damaged);
-    match take_u32(rest) {
-        Some(VERSION) => {}
-        Some(other) => return Err(SignatureFault::Version(other)),
-        None => return Err(SignatureFault::Damaged),
-    }
-    let key = string(rest)?;
-    let namespace = String::from_utf8(string(rest)?).map_err(|_| SignatureFault::Damaged)?;
-    let reserved = string(rest)?;
-    let hash = string(rest)?;
-    let signature = string(rest)?;
-    // PROTOCOL.sshsig: the namespace is not empty; what is reserved is empty in version 1.
-    if !rest.is_empty() || namespace.is_empty() || !reserved.is_empty() {
-        return Err(SignatureFault::Damaged);
-    }
-    let hash = [Hash::Sha256, Hash::Sha512]
-        .into_iter()
-        .find(|known| known.name() == hash)
-        .ok_or_else(|| SignatureFault::Digest(escaped(&hash)))?;
-    let key = PublicKey::from_blob(&key).map_err(SignatureFault::Key)?;
-    Ok(Detached { key, namespace: escaped(namespace.as_bytes()), hash, signature })
 }
 
 /// PROTOCOL.sshsig, "signed data".
