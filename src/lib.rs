@@ -91,6 +91,7 @@
 //! |---|---|
 //! | [`model::belief`] | what a site is thought to have |
 //! | [`model::host`] | an SSH server and an account there |
+//! | [`model::identities`] | what remotes said of who takes part |
 //! | [`model::knowledge`] | files × sites: rows, cells, questions |
 //! | [`model::limits`] | every bound, with its reason |
 //! | [`model::orders`] | what a package says |
@@ -117,6 +118,7 @@
 //! | [`rules::plan`] | what goes to whom |
 //! | [`rules::parts`] | how a plan is split, and whether an unsent package still stands |
 //! | [`rules::select`] | which paths belong: scans, ignores, sensitive names |
+//! | [`rules::reconcile`] | where sites differ about who takes part, and which files belong |
 //! | [`rules::status`] | where each file stands at each site |
 //! | [`rules::hosts`] | what follows from looking at a host |
 //! | [`rules::classic`] | all of that for format 1.3 |
@@ -136,6 +138,7 @@
 //! | [`format::package`] | the archive |
 //! | [`format::project`] | `.remsync` |
 //! | [`format::ledger`] | what `.remsync` has no place for |
+//! | [`format::identities`] | what remotes said of who takes part |
 //! | [`format::journal`] | what was learnt since |
 //! | [`format::runs`] | what each command did |
 //! | [`format::settings`] | `config.toml` |
@@ -161,6 +164,7 @@
 //! | [`edge::kept`] | versions that were displaced |
 //! | [`edge::runs`] | the history of runs |
 //! | [`edge::state`] | a project's own files |
+//! | [`edge::identities`] | where that is kept |
 //! | [`edge::lock`] | locks that die with their holder |
 //! | [`edge::program`] | an editor, a merge tool |
 //! | [`edge::queue`] | incoming packages |
@@ -188,7 +192,9 @@
 //! | [`command::options`], [`command::grammar`] | read what was typed |
 //! | [`command::help`] | print what can be typed |
 //! | [`command::session`] | one run: settings, time, the project |
-//! | [`command::prompt`] | one command a line |
+//! | [`command::dialog`] | one command after another, and what lasts between them |
+//! | [`command::prompt`] | where they are typed |
+//! | [`command::completion`] | what a word may become |
 //! | [`command::init`] | `init`, `accept` |
 //! | [`command::broadcast`] | `broadcast` |
 //! | [`command::process`] | `process` |
@@ -202,13 +208,16 @@
 //! | [`command::restore`] | `restore` |
 //! | [`command::queue`], [`command::outbox`] | `queue` |
 //! | [`command::key`] | `key` |
-//! | [`command::edit`] | `list`, `create`, `delete` |
 //! | [`command::check`], [`command::display`], [`command::synchro`] | sites without remsync |
 //! | [`command::push`] | `push` |
+//! | [`command::edit`] | `list`, `create`, `delete`, `title`, `here`, `email`, `home` |
+//! | [`command::identity`] | questions about who takes part |
+//! | [`command::upgrade`] | `upgrade` |
 //! | [`command::find_mailer`] | `find-mailer` |
 //! | [`command::demo`] | `demo` |
 //! | [`command::deliver`] | the filter |
 //! | [`command::sides`] | what a question is about: here, there, and before |
+//! | [`command::sites`] | what people type for a site or a project |
 //! | [`command::keep`] | what is kept for later, and for how long |
 //! | [`command::vouch`] | says who vouches for a package, and what the settings say of that |
 //! | [`command::wrap`] | signs and seals what goes out |

@@ -84,6 +84,11 @@ fn assert_silent(homes: &[&Home]) {
     }
 }
 
+/// Leaves open what the sites differ on beside files: all stays as it is here.
+fn agree(home: &Home) {
+    home.run(&["resolve", "--all", "keep"]).done();
+}
+
 fn questions(home: &Home) -> Vec<(String, String)> {
     let (pending, _) = home.json(&["pending"]);
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
@@ -378,8 +383,11 @@ fn a_deletion_travels_to_a_third_site() {
     init(&a, &[&b]).done();
     init(&b, &[&a, &d]).done();
     init(&d, &[&b]).done();
-    assert_eq!((pass(&a, &b), pass(&b, &d)), (0, 0));
-    a.receive();
+    assert_eq!((pass(&a, &b), pass(&b, &d)), (1, 1), "the one knows d, the other a");
+    d.run(&["broadcast", "b@b.example"]).done();
+    b.run(&["broadcast", "a@a.example"]).done();
+    assert_eq!((b.receive(), a.receive()), (1, 1));
+    [&a, &b, &d].into_iter().for_each(agree);
     a.remove("f");
     assert_eq!(pass(&a, &b), 1);
     b.run(&["resolve", "f", "take"]).done();
@@ -506,7 +514,8 @@ fn a_package_packed_anew_is_redundant() {
     let orders = gnu_head(0) + &format!("check\tf {} 00064 -\nupdate\tf 00064 1\n", sum("v2\n"));
     let package = gnu_package(&orders, &[b"v2\n"]);
     let (done, status) = process(&world, &b, "p1", &package);
-    assert_eq!((done["entries"][0]["replaced"].as_u64(), status), (Some(1), 0), "{done}");
+    assert_eq!((done["entries"][0]["replaced"].as_u64(), status), (Some(1), 1), "{done}");
+    agree(&b);
     let (again, status) = process(&world, &b, "p1", &package);
     assert_eq!((again["entries"][0]["outcome"].as_str(), status), (Some("done"), 0), "{again}");
     let mut gzip = GzEncoder::new(Vec::new(), Compression::none());
@@ -840,7 +849,8 @@ fn packages_of_the_original_are_applied() {
     init(&b, &[&a, &d]).done();
     let first = gnu_head(0) + "check\tf 00064 00064 00064\n";
     let (done, status) = process(&world, &b, "first", &gnu_package(&first, &[]));
-    assert_eq!((done["entries"][0]["outcome"].as_str(), status), (Some("done"), 0), "{done}");
+    assert_eq!((done["entries"][0]["outcome"].as_str(), status), (Some("done"), 1), "{done}");
+    agree(&b);
     assert_eq!(beliefs(&b, "f"), ["00064", "00064"]);
 
     let v2 = sum("v2\n");
@@ -864,6 +874,7 @@ fn packages_of_the_original_are_applied() {
     init(&d, &[&a, &b]).done();
     d.write("f", "v1\n");
     process(&world, &d, "first-d", &gnu_package(&first.replace("visit\t0", "visit\t1"), &[]));
+    agree(&d);
     let orders = gnu_head(1)
         + &format!(
             "check\tf {v2} {v2} 00064\nupdate\tf 00064 1\ncheck\tg 32876 32876 -\nupdate\tg - 2\n"
@@ -914,7 +925,10 @@ fn what_the_original_asks_is_asked() {
         asked("preexisting", "conflict"),
     ];
     assert_eq!(questions(&b), want.concat());
-    b.run(&["resolve", "changed", "disappeared", "preexisting", "ignored.o", "take"]).done();
+    let resolved =
+        b.run(&["resolve", "changed", "disappeared", "preexisting", "ignored.o", "take"]).with(1);
+    assert!(resolved.starts_with("4 questions settled, 10 wait"), "who takes part: {resolved}");
+    agree(&b);
     assert!(
         ["changed", "disappeared", "preexisting", "ignored.o"].iter().all(|p| b.text(p) == "v2\n")
     );

@@ -210,6 +210,7 @@ fn orders_2_0() -> Orders {
     let unknown = Belief::Unknown;
     let executable = Version { generation: 2, content: Content::File(file(0x50, true)) };
     Orders {
+        is_oldest: false,
         identity: identity(Format::V2_0),
         visit: 1,
         copy: vec![0, 1],
@@ -262,6 +263,7 @@ fn orders_1_3() -> Orders {
         act,
     };
     Orders {
+        is_oldest: false,
         identity: identity(Format::V1_3),
         visit: 0,
         copy: vec![0, 1],
@@ -492,6 +494,7 @@ fn any_orders() -> impl Strategy<Value = Orders> {
                         let copy = copy.clone();
                         match format {
                             Format::V1_3 => Orders {
+                                is_oldest: false,
                                 identity,
                                 visit,
                                 copy,
@@ -503,6 +506,7 @@ fn any_orders() -> impl Strategy<Value = Orders> {
                                 rows,
                             },
                             Format::V2_0 => Orders {
+                                is_oldest: false,
                                 identity,
                                 visit,
                                 copy,

@@ -426,6 +426,7 @@ fn orders(serial: u64, since: Option<u64>, seen: Option<u64>, rows: &[(&str, &st
         OrderRow { path, version, history, columns: vec![Belief::Unknown], act: Act::Tell }
     };
     Orders {
+        is_oldest: false,
         identity: identity("b@x", "a@x"),
         visit: 0,
         copy: vec![0],

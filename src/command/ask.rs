@@ -1,7 +1,11 @@
 //! Questions put to a person at the terminal. End of input is "leave it".
 
+use std::ffi::OsStr;
 use std::io::{BufRead, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::edge::places::Places;
+use crate::edge::program;
 use crate::edge::queue::Queue;
 use crate::model::knowledge::Question;
 use crate::model::limits::PACKAGE_BYTES_MAX;
@@ -49,11 +53,10 @@ pub fn ask_person(queue: &Queue, open: &OpenProject, question: &Question) -> Ask
         true => "keep [b]oth, [m]erge, show the [d]ifference, ",
         false => "",
     };
+    let choices =
+        format!("[k]eep what is here, [t]ake what arrived, {both}[l]eave it, [q]uit asking? ");
     loop {
-        say(&format!(
-            "[k]eep what is here, [t]ake what arrived, {both}[l]eave it, [q]uit asking? "
-        ));
-        match reply("").as_deref() {
+        match reply(&choices).as_deref() {
             Some("k" | "keep") => return Asked::Answer(Decision::Keep, here),
             Some("t" | "take") => return Asked::Answer(Decision::Take, here),
             Some("b" | "both") if is_two => return Asked::Answer(Decision::Both, here),
@@ -73,13 +76,48 @@ pub fn yes(question: &str) -> bool {
 
 /// Asks a question and returns the line that is typed, in lower case; `None` at the end of input.
 pub fn reply(question: &str) -> Option<String> {
-    say(question);
-    let mut line = String::new();
-    match std::io::stdin().lock().read_line(&mut line) {
-        Ok(0) | Err(_) => None,
-        Ok(_) => Some(line.trim().to_lowercase()),
+    reply_as_typed(question).map(|line| line.to_lowercase())
+}
+
+/// Asks a question and returns the line that is typed; `None` at the end of input, and for `abort`.
+/// As in the programs of old, `!` runs a shell at any question, and `?` says what may be typed.
+pub fn reply_as_typed(question: &str) -> Option<String> {
+    loop {
+        say(question);
+        let mut line = String::new();
+        if matches!(std::io::stdin().lock().read_line(&mut line), Ok(0) | Err(_)) {
+            say("\n");
+            return None;
+        }
+        let line = line.trim();
+        if line == "abort" {
+            ABORTED.store(true, Ordering::Relaxed);
+            return None;
+        }
+        if let Some(typed) = line.strip_prefix('!') {
+            let places = Places::from_environment().ok();
+            let shell = places.and_then(|places| places.shell);
+            let typed = Some(typed.trim()).filter(|typed| !typed.is_empty());
+            let shell = shell.as_deref().unwrap_or(OsStr::new("sh"));
+            if let Err(error) = program::run_shell(shell, typed.map(OsStr::new)) {
+                say(&format!("remsync: {}: {error}.\n", shell.display()));
+            }
+        } else if line == "?" {
+            say("  One of the answers in brackets, or an empty line for the one in capitals.\n  \
+                 \"! COMMAND\" runs a shell, \"abort\" leaves this and everything after it.\n");
+        } else {
+            return Some(line.to_owned());
+        }
     }
 }
+
+/// Whether a person typed `abort` in the place of an answer: no question was answered since.
+pub fn was_aborted() -> bool {
+    ABORTED.load(Ordering::Relaxed)
+}
+
+/// `abort` ends the program from within whatever asks, once that has been left in order.
+static ABORTED: AtomicBool = AtomicBool::new(false);
 
 /// Whether there are two files, of which both may stay.
 fn is_two_files(sides: &Sides) -> bool {

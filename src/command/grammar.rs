@@ -1,7 +1,8 @@
-//! The words of one command: full words, first letters, words run together (`lr`, `listremote`).
+//! The words of one command.
 //!
-//! The manual of 1994 allows a keyword in full or as its first letter, nothing between, and the
-//! spaces between keywords may be left out. New commands are full words only.
+//! The commands of the manual of 1994 and of the programs after it are read in [`classic`]: their
+//! keywords may be shortened and run together. New commands are full words only. What a line is
+//! made of is in [`line`].
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -9,6 +10,14 @@ use std::path::PathBuf;
 
 use super::outcome::Failure;
 use crate::model::verdict::Choice;
+
+mod classic;
+pub mod expects;
+pub mod line;
+#[cfg(test)]
+mod tests;
+
+use classic::KEYWORDS;
 
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +48,16 @@ pub enum Command {
     Queue(QueueVerb),
     /// `list [TYPE]`; `None` is all but the files.
     List(Option<Kind>),
-    /// `create TYPE VALUE`.
-    Create(Kind, Vec<OsString>),
-    /// `delete TYPE VALUE`.
-    Delete(Kind, OsString),
-    /// `key new`, `key trust ADDRESS FILE` and the like.
-    Key(KeyVerb),
+    /// What changes who takes part, and which files.
+    Edit(Edit),
+    /// `! [SHELL COMMAND]`.
+    Shell(Option<OsString>),
+    /// `chdir [DIR]`; without a folder shows which it is.
+    Chdir(Option<OsString>),
+    /// `visit DIR`.
+    Visit(OsString),
+    /// `mode [init|noop|normal]`; `None` shows them.
+    Mode(Option<Mode>),
     /// `find-mailer [ADDRESS]`.
     FindMailer(Option<String>),
     /// `push [FILE]`.
@@ -55,12 +68,61 @@ pub enum Command {
     Display,
     /// `synchro [FILE…] [keep|take]`.
     Synchro(Vec<OsString>, Option<Choice>),
+    /// `upgrade`: from format 1.3 to 2.0.
+    Upgrade,
+    /// `completions SHELL`.
+    Completions(OsString),
+    /// `completions words -- WORD…`: what the last may become.
+    Complete(Vec<OsString>),
+    /// `key new`, `key trust ADDRESS FILE` and the like.
+    Key(KeyVerb),
     /// `demo`.
     Demo,
-    /// `?`.
+    /// `?`: on one screen.
+    Summary,
+    /// `help`: all of it.
     Help,
     /// `quit`.
     Quit,
+    /// `abort`: ends, and forgets what was not saved.
+    Abort,
+}
+
+/// A change of who takes part, or of which files belong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// `create TYPE VALUE`; a remote may have a folder after it.
+    Create(Kind, Vec<OsString>),
+    /// `delete TYPE VALUE`.
+    Delete(Kind, OsString),
+    /// `title TEXT`.
+    Title(String),
+    /// `here ADDRESS [DIR]`; an address `-` leaves it as it is.
+    Here(String, Option<OsString>),
+    /// `email SITE ADDRESS`.
+    Email(SiteName, String),
+    /// `home SITE DIR`.
+    Home(SiteName, OsString),
+}
+
+/// A site as it is named in a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SiteName {
+    /// `local`, or `here`.
+    Here,
+    /// A remote's address or number.
+    Remote(String),
+}
+
+/// What holds for the commands after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// `broadcast` tells signatures and sends no contents.
+    Init,
+    /// Nothing is changed, mailed or written.
+    Noop,
+    /// Neither.
+    Normal,
 }
 
 /// What a person answers to a question.
@@ -111,6 +173,8 @@ pub enum KeyVerb {
 /// A kind of statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// What the project is called.
+    Title,
     /// This site.
     Here,
     /// The others.
@@ -141,6 +205,8 @@ pub const FULL_WORDS: &[&str] = &[
     "synchro",
     "push",
     "find-mailer",
+    "upgrade",
+    "completions",
     "demo",
 ];
 
@@ -151,7 +217,8 @@ pub const FULL_WORDS: &[&str] = &[
 pub fn parse(words: &[OsString]) -> Result<Option<Command>, Failure> {
     let Some((first, rest)) = words.split_first() else { return Ok(None) };
     let command = match first.to_str() {
-        Some("?" | "help") => Command::Help,
+        Some("?") => no_more(Command::Summary, rest)?,
+        Some("help") => no_more(Command::Help, rest)?,
         Some("init") => no_more(Command::Init, rest)?,
         Some("status") => no_more(Command::Status, rest)?,
         Some("pending") => no_more(Command::Pending, rest)?,
@@ -162,7 +229,10 @@ pub fn parse(words: &[OsString]) -> Result<Option<Command>, Failure> {
         Some("log") => match rest {
             [] => Command::Log(None),
             [file] => Command::Log(Some(file.clone())),
-            _ => return Err(Failure::new("log takes one file, or none")),
+            _ => {
+                return Err(Failure::new("log takes one file, or none")
+                    .hinted("a name with spaces in it stands in quotes"));
+            }
         },
         Some("undo") => parse_undo(rest)?,
         Some("restore") => parse_restore(rest)?,
@@ -179,9 +249,15 @@ pub fn parse(words: &[OsString]) -> Result<Option<Command>, Failure> {
         Some("find-mailer") => match texts(rest)?.as_slice() {
             [] => Command::FindMailer(None),
             [address] => Command::FindMailer(Some(address.clone())),
-            _ => return Err(Failure::new("find-mailer takes one address")),
+            _ => {
+                return Err(Failure::new("find-mailer takes one address, or none")
+                    .hinted("one of your own, for --self-test"));
+            }
         },
-        _ => parse_classic(words)?,
+        Some("upgrade") => no_more(Command::Upgrade, rest)?,
+        Some("completions") => parse_completions(rest)?,
+        _ if first.as_bytes().starts_with(b"!") => shell(words),
+        _ => classic::parse(words)?,
     };
     Ok(Some(command))
 }
@@ -205,115 +281,13 @@ impl Decision {
     }
 }
 
-/// A keyword of the 1994 language.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keyword {
-    Broadcast,
-    Process,
-    List,
-    Create,
-    Delete,
-    Quit,
-    Type(Kind),
-}
-
-const KEYWORDS: &[(&str, Keyword)] = &[
-    ("broadcast", Keyword::Broadcast),
-    ("process", Keyword::Process),
-    ("list", Keyword::List),
-    ("create", Keyword::Create),
-    ("delete", Keyword::Delete),
-    ("quit", Keyword::Quit),
-    ("here", Keyword::Type(Kind::Here)),
-    ("local", Keyword::Type(Kind::Here)),
-    ("remote", Keyword::Type(Kind::Remote)),
-    ("scan", Keyword::Type(Kind::Scan)),
-    ("ignore", Keyword::Type(Kind::Ignore)),
-    ("files", Keyword::Type(Kind::Files)),
-];
-
-fn parse_classic(words: &[OsString]) -> Result<Command, Failure> {
-    let (keywords, rest) = keywords(words)?;
-    match keywords.as_slice() {
-        [Keyword::Broadcast] => Ok(Command::Broadcast(texts(rest)?)),
-        [Keyword::Process] => match rest {
-            [] => Ok(Command::Process(None)),
-            [file] => Ok(Command::Process(Some(file.clone()))),
-            _ => Err(Failure::new("process takes one file or one entry of the queue")),
-        },
-        [Keyword::Quit] => no_more(Command::Quit, rest),
-        [Keyword::List] => no_more(Command::List(None), rest),
-        [Keyword::List, Keyword::Type(kind)] => no_more(Command::List(Some(*kind)), rest),
-        [Keyword::Type(Kind::Files)] => no_more(Command::List(Some(Kind::Files)), rest),
-        [Keyword::Type(kind)] if rest.is_empty() => Ok(Command::List(Some(*kind))),
-        [Keyword::Create, Keyword::Type(kind)] | [Keyword::Type(kind)] => create(*kind, rest),
-        [Keyword::Delete, Keyword::Type(kind)] => match (kind, rest) {
-            (Kind::Remote | Kind::Scan | Kind::Ignore, [value]) => {
-                Ok(Command::Delete(*kind, value.clone()))
-            }
-            _ => Err(Failure::new("delete takes remote, scan or ignore, and one value")),
-        },
-        _ => Err(unknown(words)),
-    }
-}
-
-fn create(kind: Kind, rest: &[OsString]) -> Result<Command, Failure> {
-    match (kind, rest) {
-        (Kind::Remote, [_] | [_, _]) | (Kind::Scan | Kind::Ignore, [_]) => {
-            Ok(Command::Create(kind, rest.to_vec()))
-        }
-        (Kind::Remote, _) => Err(Failure::new("create remote takes an address and a directory")),
-        (Kind::Scan | Kind::Ignore, _) => Err(Failure::new("create takes one value")),
-        (Kind::Here | Kind::Files, _) => {
-            Err(Failure::new("create takes remote, scan or ignore, and a value"))
-        }
-    }
-}
-
-/// Splits the leading keywords off, however they are run together, and returns the words after.
-fn keywords(words: &[OsString]) -> Result<(Vec<Keyword>, &[OsString]), Failure> {
-    let mut found = Vec::new();
-    for (at, word) in words.iter().enumerate() {
-        if !found.is_empty() && !takes_another(&found) {
-            return Ok((found, &words[at..]));
-        }
-        match word.to_str().and_then(|word| split(word, &found)) {
-            Some(more) => found.extend(more),
-            None if found.is_empty() => return Err(unknown(words)),
-            None => return Ok((found, &words[at..])),
-        }
-    }
-    Ok((found, &[]))
-}
-
-fn takes_another(found: &[Keyword]) -> bool {
-    matches!(found, [Keyword::List | Keyword::Create | Keyword::Delete])
-}
-
-/// Reads `word` as one or two keywords run together, after those already `found`.
-fn split(word: &str, found: &[Keyword]) -> Option<Vec<Keyword>> {
-    let is_type = |keyword: &Keyword| matches!(keyword, Keyword::Type(_));
-    let whole = |word: &str| {
-        let fits = |(name, _): &&(&str, Keyword)| *name == word || name[..1] == *word;
-        KEYWORDS.iter().find(fits).map(|(_, keyword)| *keyword)
-    };
-    if let Some(keyword) = whole(word) {
-        return (found.is_empty() || is_type(&keyword)).then(|| vec![keyword]);
-    }
-    if !found.is_empty() || !word.is_ascii() {
-        return None;
-    }
-    (1..word.len()).find_map(|at| {
-        let (first, second) = (whole(&word[..at])?, whole(&word[at..])?);
-        (takes_another(&[first]) && is_type(&second)).then(|| vec![first, second])
-    })
-}
-
 fn parse_accept(rest: &[OsString]) -> Result<Command, Failure> {
     match rest {
         [id, directory] => {
-            let id =
-                id.to_str().ok_or_else(|| Failure::new("no entry of the queue has that name"))?;
+            let id = id.to_str().ok_or_else(|| {
+                Failure::new("no entry of the queue has that name")
+                    .hinted("\"queue\" lists the entries")
+            })?;
             Ok(Command::Accept(id.to_owned(), directory.clone()))
         }
         _ => Err(Failure::new("accept takes an entry of the queue and a folder")
@@ -350,6 +324,17 @@ fn parse_restore(rest: &[OsString]) -> Result<Command, Failure> {
     }
 }
 
+fn parse_completions(rest: &[OsString]) -> Result<Command, Failure> {
+    match rest.split_first() {
+        Some((first, words)) if first == "words" => Ok(Command::Complete(words.to_vec())),
+        Some((shell, [])) if expects::SHELLS.iter().any(|known| shell == known) => {
+            Ok(Command::Completions(shell.clone()))
+        }
+        _ => Err(Failure::new("completions takes the name of a shell")
+            .hinted(format!("there are {}", expects::SHELLS.join(", ")))),
+    }
+}
+
 fn parse_queue(rest: &[OsString]) -> Result<Command, Failure> {
     let words = texts(rest)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -359,10 +344,18 @@ fn parse_queue(rest: &[OsString]) -> Result<Command, Failure> {
         ["drop", id] => QueueVerb::Drop((*id).to_owned()),
         ["retry", id] => QueueVerb::Retry((*id).to_owned()),
         _ => {
-            return Err(Failure::new("queue takes list, or show, drop or retry and an entry"));
+            return Err(Failure::new("queue takes list, or show, drop or retry and an entry")
+                .hinted("\"queue\" alone lists the entries"));
         }
     };
     Ok(Command::Queue(verb))
+}
+
+/// Returns what is behind the `!`, as the shell gets it.
+fn shell(words: &[OsString]) -> Command {
+    let all = words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>().join(&b' ');
+    let typed = all.get(1..).unwrap_or_default().trim_ascii();
+    Command::Shell((!typed.is_empty()).then(|| OsStr::from_bytes(typed).to_owned()))
 }
 
 fn parse_key(rest: &[OsString]) -> Result<Command, Failure> {
@@ -403,117 +396,22 @@ fn parse_synchro(rest: &[OsString]) -> Command {
 fn no_more(command: Command, rest: &[OsString]) -> Result<Command, Failure> {
     match rest.first() {
         None => Ok(command),
-        Some(word) => Err(Failure::new(format!("\"{}\" is one word too many", shown(word)))),
+        Some(word) => Err(Failure::new(format!("\"{}\" is one word too many", shown(word)))
+            .hinted("\";\" stands between two commands, and quotes around a word with spaces")),
     }
 }
 
 fn texts(words: &[OsString]) -> Result<Vec<String>, Failure> {
     let text = |word: &OsString| {
         let word = String::from_utf8(word.clone().into_vec());
-        word.map_err(|_| Failure::new("a word that is not UTF-8"))
+        word.map_err(|_| {
+            Failure::new("a word that is not UTF-8")
+                .hinted("only names of files and expressions may be of other bytes")
+        })
     };
     words.iter().map(text).collect()
 }
 
-fn unknown(words: &[OsString]) -> Failure {
-    let first = words.first().map(|word| shown(word)).unwrap_or_default();
-    Failure::new(format!("\"{first}\" is no command")).hinted(
-        "a keyword is written in full or as its first letter; \"remsync --help\" lists them",
-    )
-}
-
 fn shown(word: &OsStr) -> String {
     crate::model::path::escaped(word.as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(line: &str) -> Option<Command> {
-        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        parse(&words).ok().flatten()
-    }
-
-    #[test]
-    fn spellings_of_one_command() {
-        for line in ["list remote", "l remote", "list r", "l r", "listremote", "lr", "lremote"] {
-            assert_eq!(read(line), Some(Command::List(Some(Kind::Remote))), "{line}");
-        }
-        for line in ["l rem", "lisremote", "lis", "broad", "x", "lrr", "bb"] {
-            assert_eq!(read(line), None, "{line}");
-        }
-    }
-
-    #[test]
-    fn commands_and_their_words() {
-        let create = |kind, words: &[&str]| {
-            Some(Command::Create(kind, words.iter().map(OsString::from).collect()))
-        };
-        let table = [
-            ("b", Some(Command::Broadcast(vec![]))),
-            ("broadcast a@x b@x", Some(Command::Broadcast(vec!["a@x".into(), "b@x".into()]))),
-            ("p", Some(Command::Process(None))),
-            ("p f.tar.gz", Some(Command::Process(Some("f.tar.gz".into())))),
-            ("create remote a@x /t", create(Kind::Remote, &["a@x", "/t"])),
-            ("remote a@x /t", create(Kind::Remote, &["a@x", "/t"])),
-            ("cr a@x /t", create(Kind::Remote, &["a@x", "/t"])),
-            ("c i .*~", create(Kind::Ignore, &[".*~"])),
-            ("delete scan src", Some(Command::Delete(Kind::Scan, "src".into()))),
-            ("ds src", Some(Command::Delete(Kind::Scan, "src".into()))),
-            ("d s", None),
-            ("f", Some(Command::List(Some(Kind::Files)))),
-            ("l", Some(Command::List(None))),
-            ("status x", None),
-            (
-                "resolve a b keep",
-                Some(Command::Resolve(vec!["a".into(), "b".into()], Decision::Keep)),
-            ),
-            ("resolve a merge", Some(Command::Resolve(vec!["a".into()], Decision::Merge))),
-            // With --all or --from no file is named.
-            ("resolve both", Some(Command::Resolve(vec![], Decision::Both))),
-            ("resolve", None),
-            ("resolve a", None),
-            ("diff a b", Some(Command::Diff(vec!["a".into(), "b".into()]))),
-            ("log", Some(Command::Log(None))),
-            ("log a b", None),
-            ("undo 7", Some(Command::Undo(Some(7)))),
-            ("undo", Some(Command::Undo(None))),
-            ("undo f", None),
-            ("undo 7 8", None),
-            ("restore f", Some(Command::Restore("f".into(), None))),
-            ("restore f 12ab", Some(Command::Restore("f".into(), Some("12ab".into())))),
-            ("restore", None),
-            ("resolve a maybe", None),
-            ("queue", Some(Command::Queue(QueueVerb::List))),
-            ("queue drop 1", Some(Command::Queue(QueueVerb::Drop("1".into())))),
-            ("queue drop", None),
-            ("key new", Some(Command::Key(KeyVerb::New))),
-            ("key trust a@x -", Some(Command::Key(KeyVerb::Trust("a@x".into(), "-".into())))),
-            ("key revoke a@x", Some(Command::Key(KeyVerb::Revoke("a@x".into())))),
-            ("key seal a@x", Some(Command::Key(KeyVerb::Seal("a@x".into(), None)))),
-            ("key seal a@x f", Some(Command::Key(KeyVerb::Seal("a@x".into(), Some("f".into()))))),
-            ("key unseal a@x", Some(Command::Key(KeyVerb::Unseal("a@x".into())))),
-            ("key", None),
-            ("key new x", None),
-            ("key trust a@x", None),
-            ("accept 1", None),
-            ("check", Some(Command::Check)),
-            ("check x", None),
-            ("display", Some(Command::Display)),
-            ("synchro", Some(Command::Synchro(vec![], None))),
-            ("synchro a b", Some(Command::Synchro(vec!["a".into(), "b".into()], None))),
-            ("synchro a keep", Some(Command::Synchro(vec!["a".into()], Some(Choice::Keep)))),
-            ("synchro keep", Some(Command::Synchro(vec!["keep".into()], None))),
-            ("push", Some(Command::Push(None))),
-            ("push c.ini", Some(Command::Push(Some("c.ini".into())))),
-            ("push c.ini d.ini", None),
-            ("find-mailer", Some(Command::FindMailer(None))),
-            ("find-mailer a@x", Some(Command::FindMailer(Some("a@x".into())))),
-            ("find-mailer a@x b@x", None),
-        ];
-        for (line, command) in table {
-            assert_eq!(read(line), command, "{line}");
-        }
-    }
 }

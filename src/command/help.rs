@@ -20,8 +20,10 @@ usage: remsync [OPTIONS] [COMMAND …]
   queue [list] [--out], queue show|drop|retry ID      what came; what waits to go
   accept ID DIR          make the tree that a first package proposes
   key new|show|list, key trust|seal ADDRESS FILE, key revoke|unseal ADDRESS
-  list [TYPE]            here, remote, scan, ignore, files
+  list [TYPE]            title, here, remote, scan, ignore, files
   create TYPE VALUE, delete TYPE VALUE                remote, scan, ignore
+  title TEXT, here ADDR [DIR], email SITE ADDR, home SITE DIR
+  visit DIR, chdir [DIR], mode [init|noop|normal], ! [SHELL COMMAND], quit, abort
   check, display, synchro [FILE…]    sites without remsync, over SSH: look, show, carry out
   push [FILE]            copy what config.ini says to many hosts, over SSH
   find-mailer            whether mail leaves here, and comes in
@@ -37,7 +39,8 @@ usage: remsync [OPTIONS] [COMMAND …]
 remsync keeps trees of files in step among equal sites by ordinary mail. Without a command it reads
 commands from standard input.
 
-Commands (the manual's keywords may be shortened to their first letter: b, p, l r, lr):
+Commands; the keywords from broadcast to abort, and the types, may be shortened to their first
+letter and run together (b, p, l r, lr); a semicolon stands between two commands:
   init                     make the folder a project; needs --title and --here
   accept ID DIR            make the tree that a first package proposes, in an empty or new folder
   broadcast [SITES]        send each site what it lacks; SITES are addresses or numbers,
@@ -64,11 +67,19 @@ Commands (the manual's keywords may be shortened to their first letter: b, p, l 
   key revoke ADDRESS       never trust the keys of ADDRESS again
   key seal ADDRESS [FILE]  seal what goes to ADDRESS with age, to its trusted key or that in FILE
   key unseal ADDRESS       send it openly again
-  list [TYPE]              the statements: here, remote, scan, ignore, files
+  list [TYPE]              the statements: title, here (or local), remote, scan, ignore, files
+  files                    the same as list files
   create TYPE VALUE        a new remote (ADDRESS DIR, or ssh://USER@HOST:PORT DIR), scan (shell
                            wildcards) or ignore (Perl expression on the whole path; a leading !
-                           inverts)
+                           inverts); the word create may be left out
   delete TYPE VALUE        takes one away, by its value or its number
+  title TEXT               what people call the project
+  here ADDRESS [DIR]       this site's own address and folder; - leaves the address
+  email SITE ADDRESS       another address for a remote, or for this site (local)
+  home SITE DIR            another folder
+  visit DIR                works on the project in DIR from now on
+  chdir [DIR]              goes to another folder (also cd), or shows which it is (also pwd)
+  mode [init|noop|normal]  from now on as with -i; as with -n; as with neither
   check                    look at every site that SSH reaches, and save what was seen; while that
                            is fresh it is used again
   display                  how all sites stand, here and as a page; what synchro would do
@@ -78,9 +89,14 @@ Commands (the manual's keywords may be shortened to their first letter: b, p, l 
                            config.ini (or FILE) says; nothing of ours is needed there
   find-mailer [ADDRESS]    how mail leaves here and comes in, and whether both work; with
                            --self-test a mail to oneself (or ADDRESS) goes all the way round
+  upgrade                  makes a project of format 1.3 speak 2.0
+  completions SHELL        a script with which bash, zsh or fish complete all this
   demo                     shows it all with three sites in a temporary folder
-  quit                     ends the prompt
-  ?                        this text
+  ! [SHELL COMMAND]        runs it, or a shell
+  quit                     ends, and saves what was changed
+  abort                    ends, and forgets it
+  ?                        the commands on one screen
+  help                     this text
 
 Options, before or after the command:
   -C DIR                   as if started in DIR

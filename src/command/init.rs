@@ -1,6 +1,6 @@
 //! `init` and `accept`: how a folder becomes a project.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -14,17 +14,21 @@ use crate::format::package::{self, PackageFault};
 use crate::format::public_key::PublicKey;
 use crate::format::settings::Unsigned;
 use crate::model::knowledge::Knowledge;
-use crate::model::limits::TITLE_BYTES_MAX;
 use crate::model::path::is_reserved_part;
 use crate::model::project::{Format, Identity, Project};
 use crate::model::run::Kind;
 use crate::model::signer::Standing;
-use crate::model::{Address, Host, HostSite, Site};
+use crate::model::{Address, Site};
 use crate::rules::select::default_ignores;
 
-use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell};
+use super::ask::{reply, reply_as_typed};
+use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell, tell_failure};
 use super::process::{Tally, opened, process_into};
 use super::session::{OpenProject, RUNS, Session};
+use super::sites::{
+    Remote, check_new_host, check_new_remote, check_title, home_relative, parse_address,
+    parse_remote,
+};
 use super::vouch;
 
 /// Makes the current folder a project.
@@ -91,6 +95,63 @@ pub fn init(session: &Session) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
+/// Asks a person for what makes the current folder a project, and makes it one. Without an answer
+/// nothing is made, and the command that needed one says that there is none.
+///
+/// # Errors
+/// What was typed cannot be, or the project cannot be made.
+pub fn questionnaire(session: &Session) -> Result<(), Failure> {
+    let directory = session.directory()?;
+    let question = format!(
+        "{} is not a project yet: there is no .remsync.\nMake it one? [Y/n] ",
+        directory.display()
+    );
+    if !matches!(reply(&question).as_deref(), Some("" | "y" | "yes")) {
+        return Ok(());
+    }
+    let ask = |question: &str, check: &dyn Fn(&str) -> Result<(), Failure>| loop {
+        let line = reply_as_typed(question)?;
+        match check(&line) {
+            Ok(()) => return Some(line),
+            Err(failure) => tell_failure(&failure),
+        }
+    };
+    let title =
+        ask("A short description, the same at all sites: ", &|line| check_title(line).map(drop));
+    let Some(title) = title else { return Ok(()) };
+    let guess = guessed_address(session);
+    let question = match &guess {
+        Some(guess) => format!("The address at which this site gets its mail [{guess}]: "),
+        None => "The address at which this site gets its mail: ".to_owned(),
+    };
+    let or_guess = |line: &str| match line {
+        "" => guess.clone().unwrap_or_default(),
+        line => line.to_owned(),
+    };
+    let here = ask(&question, &|line| parse_address(&or_guess(line)).map(drop));
+    let Some(here) = here else { return Ok(()) };
+    let mut options = session.options.clone();
+    options.title = Some(title);
+    options.here = Some(or_guess(&here));
+    let settings = session.settings.clone();
+    let places = session.places.clone();
+    init(&Session { options, places, settings, now_ms: session.now_ms })?;
+    tell("  \"create remote ADDRESS DIR\" names the other sites, one by one.");
+    Ok(())
+}
+
+/// Guesses the address of this site, as the programs of old did: who is logged in, where.
+fn guessed_address(session: &Session) -> Option<String> {
+    if let Some(from) = &session.settings.from {
+        return Some(from.clone());
+    }
+    let user = session.places.user.as_ref()?;
+    let host = rustix::system::uname();
+    let host = host.nodename().to_str().ok()?;
+    let address = format!("{user}@{host}").to_lowercase();
+    (host.contains('.') && Address::new(&address).is_ok()).then_some(address)
+}
+
 const INIT_HINT: &str = "remsync init --title TITLE --here ADDRESS [--remote 'ADDRESS DIR']…";
 
 /// Makes the tree that a first package proposes, after showing what it would write.
@@ -116,6 +177,13 @@ pub fn accept(session: &Session, id: &str, directory: &OsStr) -> Result<Outcome,
         }
     };
     let orders = &package.orders;
+    if orders.is_oldest {
+        return Err(Failure::new(format!(
+            "{}: it is of before format 1.3 and names no project",
+            entry.id
+        ))
+        .hinted("\"init --format 1.3\" makes one; \"process\" in its folder takes it then"));
+    }
     let theirs = &orders.identity;
     let visited = theirs
         .remotes
@@ -202,80 +270,6 @@ fn offer_trust(
         vouch::begin_to_trust(session, origin, key)?;
     }
     Ok(is_theirs)
-}
-
-/// Checks a title: no control characters, bounded, not empty.
-pub fn check_title(title: &str) -> Result<String, Failure> {
-    if title.trim().is_empty() || title.chars().any(char::is_control) {
-        return Err(Failure::new("a title is some text in one line, without control characters"));
-    }
-    if title.len() > TITLE_BYTES_MAX {
-        return Err(Failure::new(format!("a title has at most {TITLE_BYTES_MAX} bytes")));
-    }
-    Ok(title.trim().to_owned())
-}
-
-/// Reads an address as a person types it.
-pub fn parse_address(text: &str) -> Result<Address, Failure> {
-    Address::new(text).map_err(|fault| Failure::new(format!("\"{text}\": {fault}")))
-}
-
-/// A site as a person names it: how it is reached tells what it is.
-pub enum Remote {
-    /// By mail: it has remsync.
-    Mail(Site),
-    /// By SSH: it has nothing of ours.
-    Ssh(HostSite),
-}
-
-/// Reads `ADDRESS [DIR]`, where a `-` for the directory, or none, is not known; or
-/// `ssh://[USER@]HOST[:PORT] DIR`.
-pub fn parse_remote(text: &OsStr) -> Result<Remote, Failure> {
-    let bytes = text.as_bytes();
-    let (address, directory) = match bytes.iter().position(|&b| b == b' ') {
-        Some(at) => (&bytes[..at], bytes[at + 1..].trim_ascii()),
-        None => (bytes, &b"-"[..]),
-    };
-    let address =
-        std::str::from_utf8(address).map_err(|_| Failure::new("an address that is not UTF-8"))?;
-    if Host::is_url(address) {
-        let host = Host::from_url(address)
-            .map_err(|fault| Failure::new(format!("\"{address}\": {fault}")))?;
-        if matches!(directory, b"" | b"-") || directory.contains(&0) {
-            return Err(Failure::new(format!("{address}: a host needs a folder"))
-                .hinted("ssh://USER@HOST:PORT DIR"));
-        }
-        return Ok(Remote::Ssh(HostSite { host, directory: directory.into() }));
-    }
-    let address = parse_address(address)?;
-    let directory = match directory {
-        b"" | b"-" => None,
-        directory => Some(directory.into()),
-    };
-    Ok(Remote::Mail(Site { address, directory }))
-}
-
-/// Checks that a host can be a site of a project in `format`, and is none already.
-pub fn check_new_host(format: Format, hosts: &[HostSite], site: &HostSite) -> Result<(), Failure> {
-    if format == Format::V1_3 {
-        return Err(Failure::new(format!("{}: format 1.3 cannot name it", site.host.url()))
-            .hinted("hosts are sites in format 2.0"));
-    }
-    if hosts.iter().any(|known| known.host == site.host) {
-        return Err(Failure::new(format!("{}: it is a remote already", site.host.url())));
-    }
-    Ok(())
-}
-
-/// Checks that a remote is neither here nor there already.
-pub fn check_new_remote(here: &Address, remotes: &[Site], site: &Site) -> Result<(), Failure> {
-    if site.address == *here {
-        return Err(Failure::new(format!("{}: that is this site", site.address)));
-    }
-    if remotes.iter().any(|remote| remote.address == site.address) {
-        return Err(Failure::new(format!("{}: it is a remote already", site.address)));
-    }
-    Ok(())
 }
 
 /// Checks that packages for this project and another on this account can be told apart.
@@ -389,18 +383,4 @@ fn resolve_links(path: &Path) -> std::io::Result<PathBuf> {
         }
     }
     Ok(path.to_owned())
-}
-
-/// Writes a directory as people read it: `~` for what is below the home.
-fn home_relative(session: &Session, directory: &Path) -> Box<[u8]> {
-    let relative = session.places.home.as_ref().and_then(|home| directory.strip_prefix(home).ok());
-    match relative {
-        Some(rest) if rest.as_os_str().is_empty() => b"~".as_slice().into(),
-        Some(rest) => {
-            let mut shown = OsString::from("~/");
-            shown.push(rest);
-            shown.as_bytes().into()
-        }
-        None => directory.as_os_str().as_bytes().into(),
-    }
 }

@@ -15,10 +15,10 @@ use crate::format::settings::Secret;
 use crate::model::Address;
 
 use super::grammar::KeyVerb;
-use super::init::parse_address;
 use super::outcome::{Failure, Outcome, answer, answer_json};
 use super::process::opened;
 use super::session::Session;
+use super::sites::parse_address;
 use super::vouch;
 use super::words::local_time;
 use super::wrap::seal_keys;

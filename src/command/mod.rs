@@ -3,8 +3,10 @@
 pub mod ask;
 pub mod broadcast;
 pub mod check;
+pub mod completion;
 pub mod deliver;
 pub mod demo;
+pub mod dialog;
 pub mod diff;
 pub mod display;
 pub mod edit;
@@ -12,6 +14,7 @@ pub mod find_mailer;
 pub mod grammar;
 pub mod hands;
 pub mod help;
+pub mod identity;
 pub mod init;
 pub mod keep;
 pub mod key;
@@ -30,10 +33,12 @@ pub mod resolve;
 pub mod restore;
 pub mod session;
 pub mod sides;
+pub mod sites;
 pub mod status;
 pub mod survey;
 pub mod synchro;
 pub mod undo;
+pub mod upgrade;
 pub mod vouch;
 pub mod words;
 pub mod wrap;
@@ -42,8 +47,9 @@ use std::ffi::OsString;
 
 use crate::edge::ssh::answer_if_asked;
 
+use dialog::Dialog;
 use grammar::Command;
-use options::{Instead, Options};
+use options::Options;
 use outcome::{Failure, Outcome, answer};
 use session::Session;
 
@@ -59,30 +65,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Outcome, Fai
         Some(true) => return Ok(Outcome::Done),
         Some(false) => return Ok(Outcome::Failed),
     }
-    let options = Options::parse(arguments)?;
-    match options.instead {
-        Some(Instead::ShortHelp) => answer(help::SHORT.trim_end()),
-        Some(Instead::Help) => answer(help::LONG.trim_end()),
-        Some(Instead::Version) => answer(help::VERSION),
-        None => return run_words(options),
+    let mut options = Options::parse(arguments)?;
+    if let Some(instead) = options.instead {
+        return Ok(dialog::say_instead(instead));
     }
-    Ok(Outcome::Done)
-}
-
-fn run_words(mut options: Options) -> Result<Outcome, Failure> {
     let words = std::mem::take(&mut options.words);
-    if let Some(directory) = &options.directory {
-        std::env::set_current_dir(directory)
-            .map_err(|error| Failure::new(format!("{}: {error}", directory.display())))?;
-    }
-    match grammar::parse(&words)? {
-        None => prompt::run(&Session::new(options)?),
-        Some(Command::Demo) => demo::run(),
-        Some(command) => run_command(&Session::new(options)?, &command),
-    }
+    let mut dialog = Dialog::begin(options)?;
+    if words.is_empty() { prompt::run(&mut dialog) } else { dialog.run_words(words) }
 }
 
-/// Runs one command.
+/// Runs one command that needs nothing of those before it.
 ///
 /// # Errors
 /// What keeps the command from being done.
@@ -100,20 +92,33 @@ pub fn run_command(session: &Session, command: &Command) -> Result<Outcome, Fail
         Command::Undo(run) => undo::run(session, *run),
         Command::Restore(file, version) => restore::run(session, file, version.as_deref()),
         Command::Queue(verb) => queue::run(session, verb),
-        Command::List(kind) => edit::list(session, *kind),
-        Command::Create(kind, words) => edit::create(session, *kind, words),
-        Command::Delete(kind, value) => edit::delete(session, *kind, value),
         Command::Key(verb) => key::run(session, verb),
         Command::FindMailer(address) => find_mailer::run(session, address.as_deref()),
         Command::Check => check::run(session),
         Command::Display => display::run(session),
         Command::Synchro(files, choice) => synchro::run(session, files, *choice),
         Command::Push(file) => push::run(session, file.as_deref()),
-        Command::Demo => demo::run(),
-        Command::Help => {
-            answer(help::LONG.trim_end());
+        Command::Upgrade => upgrade::run(session),
+        Command::Completions(shell) => {
+            answer(completion::script(shell).unwrap_or_default().trim_end());
             Ok(Outcome::Done)
         }
-        Command::Quit => Ok(Outcome::Done),
+        Command::Complete(words) => {
+            let (before, last) = completion::split_last(words);
+            completion::candidates(session, before, last).iter().for_each(answer);
+            Ok(Outcome::Done)
+        }
+        // What is between commands is the dialog's.
+        Command::List(_)
+        | Command::Edit(_)
+        | Command::Shell(_)
+        | Command::Chdir(_)
+        | Command::Visit(_)
+        | Command::Mode(_)
+        | Command::Demo
+        | Command::Summary
+        | Command::Help
+        | Command::Quit
+        | Command::Abort => Ok(Outcome::Done),
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Options may stand before or after the words; `--` ends them.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::outcome::Failure;
@@ -149,7 +150,14 @@ impl Options {
                 Short('h') => options.instead = Some(Instead::ShortHelp),
                 Long("help") => options.instead = Some(Instead::Help),
                 Short('V') | Long("version") => options.instead = Some(Instead::Version),
-                Value(word) => options.words.push(word),
+                Value(word) => {
+                    let is_first = options.words.last().is_none_or(|last| last == ";");
+                    let takes_all = is_first && takes_all_that_follows(&word);
+                    options.words.push(word);
+                    if takes_all {
+                        options.words.extend(parser.raw_args().map_err(usage)?);
+                    }
+                }
                 other => return Err(usage(other.unexpected())),
             }
         }
@@ -160,11 +168,19 @@ impl Options {
     }
 }
 
+/// Whether what follows a command's first word is not ours to read: a shell command is the shell's.
+fn takes_all_that_follows(word: &OsStr) -> bool {
+    word.as_bytes().starts_with(b"!")
+}
+
 fn text(parser: &mut lexopt::Parser, option: &str) -> Result<String, Failure> {
     let value = parser.value().map_err(usage)?;
     value.into_string().map_err(|_| Failure::new(format!("the value of {option} is not UTF-8")))
 }
 
 fn usage(error: lexopt::Error) -> Failure {
-    Failure::new(error).hinted("\"remsync --help\" lists options and commands")
+    Failure::new(error).hinted(
+        "\"remsync --help\" lists options and commands; \"--\" stands before a word that begins with \
+         a dash and is no option",
+    )
 }

@@ -8,6 +8,7 @@ use crate::format::digest::hex;
 use crate::model::knowledge::Question;
 use crate::model::project::Project;
 
+use super::identity;
 use super::outbox::{self, Waiting};
 use super::outcome::{Failure, Outcome, answer, answer_json};
 use super::session::{Ground, Session};
@@ -39,6 +40,10 @@ pub fn run(session: &Session) -> Result<Outcome, Failure> {
         }
         None => Vec::new(),
     };
+    let differences = match &project {
+        Some((project, directory)) => identity::open_differences(directory, &project.identity)?,
+        None => Vec::new(),
+    };
     let is_asked = |digest: &[u8; 32]| questions.iter().any(|(_, q, _)| q.package == *digest);
     let entries = queue.list()?;
     let is_held = |entry: &&Entry| entry.state == EntryState::Held && !is_asked(&entry.sha256);
@@ -50,6 +55,7 @@ pub fn run(session: &Session) -> Result<Outcome, Failure> {
             .map(|(project, question, sides)| question_document(project, question, sides));
         answer_json(&json!({
             "questions": documents.collect::<Vec<_>>(),
+            "identity": differences.iter().map(identity::document).collect::<Vec<_>>(),
             "entries": held.iter().map(|entry| entry_document(entry)).collect::<Vec<_>>(),
             "outbox": unsent.iter().map(Waiting::json).collect::<Vec<_>>(),
         }));
@@ -57,14 +63,18 @@ pub fn run(session: &Session) -> Result<Outcome, Failure> {
         for (project, question, sides) in &questions {
             answer(describe(project, question, sides));
         }
+        let points = differences.iter().map(identity::describe_with_answers);
+        points.for_each(answer);
         held.iter().for_each(|entry| answer(describe_entry(entry)));
         unsent.iter().for_each(|waiting| answer(format_args!("outbox {}", waiting.line())));
-        let is_none = questions.is_empty() && held.is_empty() && unsent.is_empty();
+        let is_none =
+            questions.is_empty() && differences.is_empty() && held.is_empty() && unsent.is_empty();
         if is_none && !session.options.quiet {
             answer("nothing waits for you");
         }
     }
-    let waits = !questions.is_empty() || !held.is_empty() || !unsent.is_empty();
+    let waits =
+        !questions.is_empty() || !differences.is_empty() || !held.is_empty() || !unsent.is_empty();
     Ok(if waits { Outcome::Waits } else { Outcome::Done })
 }
 

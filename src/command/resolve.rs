@@ -27,9 +27,10 @@ use crate::rules::visit::{self, Answered, Hands, Put, Receipt, Source};
 
 use super::grammar::Decision;
 use super::hands::{DiskHands, finish_removals};
+use super::identity;
 use super::keep::{keep_bases, tidy_up};
 use super::merge::{End, merge};
-use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell};
+use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell, tell_failure};
 use super::process::{packages_asked_about, packages_left_to_person, retire_settled};
 use super::session::{Ground, OpenProject, Session};
 use super::sides::{Arrivals, Desk};
@@ -64,8 +65,20 @@ pub fn resolve(
     let runs = open.runs(Kind::Resolve, session.now_ms);
     let mut asked = packages_asked_about(&open);
     asked.extend(packages_left_to_person(&queue, &open)?);
-    let chosen = select(&open.project, words, from, is_all)?;
+    let (mut differences, words) = identity::named(&open, words)?;
+    if is_all && decision == Decision::Keep {
+        // To leave all as it is here is safe; to take over what is meant one by one is not.
+        differences = identity::open_differences(open.state.dir(), &open.project.identity)?;
+    }
     let mut outcome = Outcome::Done;
+    let points_before = identity::open_differences(open.state.dir(), &open.project.identity)?.len();
+    for difference in differences.iter().filter(|_| !session.options.dry_run) {
+        if let Err(failure) = identity::settle(session, &mut open, difference, decision) {
+            tell_failure(&failure);
+            outcome = outcome.and(Outcome::Failed);
+        }
+    }
+    let chosen = select(&open.project, &words, from, is_all)?;
     for word in &chosen.missed {
         tell(format_args!("remsync: {word}: nothing is asked about it."));
         outcome = outcome.and(Outcome::Failed);
@@ -80,8 +93,10 @@ pub fn resolve(
         open.state.finish(&open.project)?;
         tidy_up(session, &open);
     }
-    let left = open.project.knowledge.questions.len();
-    let settled = before - left;
+    let files_left = open.project.knowledge.questions.len();
+    let points_left = identity::open_differences(open.state.dir(), &open.project.identity)?.len();
+    let left = files_left + points_left;
+    let settled = (before + points_before).saturating_sub(left);
     if session.options.json {
         answer_json(&json!({ "settled": settled, "left": left }));
     } else if !session.options.quiet {

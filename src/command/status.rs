@@ -15,6 +15,7 @@ use crate::rules::observe::record;
 use crate::rules::plan::{Named, Request, What};
 use crate::rules::status::{MatrixRow, SiteStanding, holds, matrix, site_standing};
 
+use super::identity::open_differences;
 use super::outcome::{Failure, Outcome, answer, answer_json, counted};
 use super::session::{Ground, Session};
 use super::survey::{Survey, survey};
@@ -53,7 +54,13 @@ pub fn run(session: &Session) -> Result<Outcome, Failure> {
     } else {
         shown.print(session.options.verbose > 0);
     }
-    let waits = !project.knowledge.questions.is_empty()
+    let differences = open_differences(&directory, &project.identity)?.len();
+    if differences > 0 && !session.options.json {
+        let what = counted(differences, "question", "questions");
+        answer(format_args!("{what} about who takes part, and which files (remsync pending)"));
+    }
+    let waits = differences > 0
+        || !project.knowledge.questions.is_empty()
         || shown.sites.iter().any(|site| matches!(site.state, "waits for you" | "refused"));
     Ok(survey.outcome().and(if waits { Outcome::Waits } else { Outcome::Done }))
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::format::difference::{is_text, unified};
 use crate::model::knowledge::{Knowledge, Question, Why};
 use crate::model::orders::Orders;
-use crate::model::project::{Identity, Project};
+use crate::model::project::{Format, Identity, Project};
 use crate::rules::learn::NotForUs;
 
 use super::outcome::counted;
@@ -169,10 +169,17 @@ pub fn describe_not_for_us(fault: NotForUs, orders: &Orders, ours: &Identity) ->
             "{} is no remote of this project; \"remsync create remote {} -\" makes it one",
             theirs.here.address, theirs.here.address
         ),
-        NotForUs::Format => format!(
-            "it is written in {}, this project speaks {}; both sites have to speak one format",
-            theirs.format, ours.format
-        ),
+        NotForUs::Format => {
+            let remedy = match ours.format {
+                Format::V1_3 => "\"remsync upgrade\" makes it speak that too",
+                Format::V2_0 => "its sender has to run \"remsync upgrade\"",
+            };
+            format!(
+                "it is written in {}, this project speaks {}; both sites have to speak one format: \
+                 {remedy}",
+                theirs.format, ours.format
+            )
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod carrier;
+pub mod identities;
 pub mod kept;
 pub mod lock;
 pub mod log;

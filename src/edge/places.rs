@@ -1,8 +1,8 @@
 //! Where things lie for this account: settings, state, queue, and the register of its projects.
 //!
 //! It reads `REMSYNC_CONFIG`, `REMSYNC_QUEUE`, `REMSYNC_TRANSPORT`, `REMSYNC_SMTP_PASSWORD`, `HOME`
-//! and `XDG_*`, and what only a person at a terminal uses, `REMSYNC_MERGE`, `VISUAL` and `EDITOR`; no
-//! other variable. Mail systems set few of them, so the account's home is looked up where `HOME` is
+//! and `XDG_*`, and what only a person uses, `REMSYNC_MERGE`, `VISUAL`, `EDITOR`, `SHELL`, `LOGNAME`
+//! and `USER`; no other variable. Mail systems set few of them, so the account's home is looked up where `HOME` is
 //! missing.
 
 use std::ffi::{OsStr, OsString};
@@ -56,6 +56,10 @@ pub struct Places {
     pub merge_command: Option<OsString>,
     /// `VISUAL`, else `EDITOR`.
     pub editor: Option<OsString>,
+    /// `SHELL`.
+    pub shell: Option<OsString>,
+    /// `LOGNAME`, else `USER`: who is logged in.
+    pub user: Option<String>,
     /// The account's home, where it has one.
     pub home: Option<PathBuf>,
 }
@@ -97,6 +101,8 @@ impl Places {
             smtp_password: set("REMSYNC_SMTP_PASSWORD").map(secret),
             merge_command: set("REMSYNC_MERGE"),
             editor: set("VISUAL").or_else(|| set("EDITOR")),
+            shell: set("SHELL"),
+            user: set("LOGNAME").or_else(|| set("USER")).and_then(|user| user.into_string().ok()),
             home,
         })
     }

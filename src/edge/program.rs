@@ -1,8 +1,8 @@
-//! Programs of the user's: an editor, a merge tool, and how long one may take; and the private folder
-//! they work in.
+//! Programs of the user's: an editor, a merge tool, a shell, and how long one may take; and the private
+//! folder they work in.
 //!
-//! Never a shell: what is set is split into words, quotes respected, and the files are arguments.
-//! Who wants a shell writes one. Invariant: a [`Bench`] holds nothing but files named by us.
+//! No shell but the one that a person asks for by `!`: what is set is split into words, quotes
+//! respected, and the files are arguments. Invariant: a [`Bench`] holds nothing but files named by us.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -132,6 +132,18 @@ pub fn open_with_desktop(place: &str) -> io::Result<()> {
         Ok(_) => Ok(()),
         Err(error) => Err(io::Error::new(error.kind(), format!("cannot run xdg-open: {error}"))),
     }
+}
+
+/// Runs the user's shell: with a command that was typed, or for typing at; whether it ended with 0.
+///
+/// # Errors
+/// There is no such shell, or it cannot be started.
+pub fn run_shell(shell: &OsStr, typed: Option<&OsStr>) -> io::Result<bool> {
+    let mut command = Command::new(shell);
+    if let Some(typed) = typed {
+        command.arg("-c").arg(typed);
+    }
+    Ok(command.status()?.success())
 }
 
 /// Returns the words of a command with the files in their places.

@@ -5,6 +5,7 @@ pub mod cksum;
 pub mod counted;
 pub mod difference;
 pub mod digest;
+pub mod identities;
 pub mod journal;
 pub mod ledger;
 pub mod mail;

@@ -1,10 +1,13 @@
-//! The orders of a package, both formats.
+//! The orders of a package, both formats; those of before them are read in [`oldest`].
 //!
 //! Not what is done about them: `rules` says. Invariant: what is read here is whole — every index
 //! in range, every packaged file numbered once — and what is printed is read back the same.
 
 use std::io::{self, BufRead, Write};
 
+mod oldest;
+
+use self::oldest::Oldest;
 use super::project::{self, IdentityLines, once};
 use super::statement::{self, Lines, Statement, TextFault, Words};
 use crate::model::limits::{
@@ -22,10 +25,27 @@ use crate::model::{Belief, Content, History, TreePath, Version};
 pub fn parse(reader: impl BufRead, file: &str) -> Result<Orders, TextFault> {
     let mut lines = Lines::new(reader, file).bounded(ORDERS_LINES_MAX, ORDERS_BYTES_MAX);
     let mut reading = Reading::default();
+    let mut oldest: Option<Oldest> = None;
+    // Only the oldest orders may begin with a comment or a blank line.
+    let mut idle = None;
     while let Some(line) = lines.next_statement()? {
-        reading.take(&line)?;
+        match &mut oldest {
+            Some(oldest) => oldest.take(&line)?,
+            None if reading.stage > Stage::Start => reading.take(&line)?,
+            None if oldest::is_idle(&line) => {
+                idle.get_or_insert_with(|| line.fault(NOT_FORMAT));
+            }
+            None if oldest::begins(&line) => oldest.insert(Oldest::default()).take(&line)?,
+            None => match idle.take() {
+                Some(fault) => return Err(fault),
+                None => reading.take(&line)?,
+            },
+        }
     }
-    reading.finish(|why| lines.fault(why))
+    match oldest {
+        Some(oldest) => oldest.finish(|why| lines.fault(why)),
+        None => reading.finish(|why| lines.fault(why)),
+    }
 }
 
 /// Returns the text of `orders`. See [`write()`].
@@ -59,6 +79,8 @@ pub fn write(orders: &Orders, mut out: impl Write) -> io::Result<()> {
 pub fn is_writable(format: Format, path: &TreePath) -> bool {
     project::is_writable_word(format, path.as_bytes())
 }
+
+const NOT_FORMAT: &str = "the first line is not \"format\"";
 
 /// What was read so far.
 #[derive(Debug, Default)]
@@ -289,7 +311,18 @@ impl Reading {
         if let Some(pair) = rows.windows(2).find(|pair| pair[0].path == pair[1].path) {
             return Err(fault(format!("more than one \"check\" of {}", pair[0].path)));
         }
-        Ok(Orders { identity, visit, copy, serial, since, seen, want_all, wants, rows })
+        Ok(Orders {
+            identity,
+            visit,
+            copy,
+            serial,
+            since,
+            seen,
+            want_all,
+            wants,
+            is_oldest: false,
+            rows,
+        })
     }
 }
 
@@ -297,11 +330,7 @@ impl Reading {
 fn must_name_the_format(line: &Statement<'_>) -> Result<(), TextFault> {
     match line.keyword {
         b"format" => Ok(()),
-        b"version" | b"from" | b"sum" | b"if" => Err(line.fault(
-            "orders of before format 1.3, which do not say for whom they are; \
-             the sender has to use format 1.3",
-        )),
-        _ => Err(line.fault("the first line is not \"format\"")),
+        _ => Err(line.fault(NOT_FORMAT)),
     }
 }
 
@@ -582,7 +611,6 @@ mod tests {
         let table: Vec<(&str, String, u64, &str)> = vec![
             ("nothing", String::new(), 0, "no \"format\""),
             ("no format", without(HEAD_2_0, "format"), 1, "not \"format\""),
-            ("before 1.3", "version\t1.2\nfrom\ta b\n".into(), 1, "before format 1.3"),
             ("other format", with("2.0", "3.0"), 1, "neither"),
             ("a comment", format!("# x\n{HEAD_1_3}"), 1, "not \"format\""),
             ("no title", without(HEAD_2_0, "title"), 8, "no \"title\""),

@@ -8,7 +8,7 @@ use std::io::{self, BufRead, Write};
 
 use super::statement::{self, Lines, Statement, TextFault, Words};
 use crate::model::knowledge::{Cell, Knowledge, Row};
-use crate::model::limits::{PATH_BYTES_MAX, REMOTES_MAX, TITLE_BYTES_MAX};
+use crate::model::limits::{PATH_BYTES_MAX, PATTERNS_MAX, REMOTES_MAX, TITLE_BYTES_MAX};
 use crate::model::project::{Format, Identity, Project};
 use crate::model::{Address, Belief, Content, History, Host, HostSite, Site, TreePath, Version};
 
@@ -175,8 +175,12 @@ impl IdentityLines {
                 once(line, &mut self.here, site)?;
             }
             b"remote" => self.take_remote(line)?,
-            b"scan" => self.scans.push(pattern(self.format(), line)?),
+            b"scan" => {
+                bounded(line, "scans", &self.scans)?;
+                self.scans.push(pattern(self.format(), line)?);
+            }
             b"ignore" => {
+                bounded(line, "ignores", &self.ignores)?;
                 let ignore = pattern(self.format(), line)?;
                 self.ignores.push(upgraded_ignore(ignore, self.is_oldest));
             }
@@ -322,6 +326,13 @@ fn site(format: Format, line: &Statement<'_>) -> Result<Site, TextFault> {
         return Err(line.fault("a NUL in the directory"));
     }
     Ok(Site { address, directory })
+}
+
+fn bounded(line: &Statement<'_>, what: &str, patterns: &[Vec<u8>]) -> Result<(), TextFault> {
+    if patterns.len() < PATTERNS_MAX {
+        return Ok(());
+    }
+    Err(line.fault(format!("more than {PATTERNS_MAX} {what}")))
 }
 
 fn pattern(format: Format, line: &Statement<'_>) -> Result<Vec<u8>, TextFault> {
@@ -667,6 +678,15 @@ ignore\t\\\\#.*
         };
         assert_eq!(remotes(REMOTES_MAX).unwrap().identity.remotes.len(), REMOTES_MAX);
         assert!(remotes(REMOTES_MAX + 1).unwrap_err().why.contains("1000 remotes"));
+        for keyword in ["scan", "ignore"] {
+            let patterns = |count: usize| {
+                let lines: String = (0..count).map(|at| format!("{keyword}\tp{at}\n")).collect();
+                parse(format!("{HEAD_1_3}{lines}").as_bytes(), "x")
+            };
+            assert!(patterns(PATTERNS_MAX).is_ok());
+            let why = patterns(PATTERNS_MAX + 1).unwrap_err().why;
+            assert!(why.contains(&format!("{PATTERNS_MAX} {keyword}s")), "{why}");
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub const ORDERS_BYTES_MAX: u64 = 1 << 30;
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 /// Remotes of one project: each is a column of every row.
 pub const REMOTES_MAX: usize = 1_000;
+/// Scans of one project, and ignores: each is tried on every path.
+pub const PATTERNS_MAX: usize = 10_000;
 /// Bytes of a project's title.
 pub const TITLE_BYTES_MAX: usize = 1_000;
 /// Bytes of an address: RFC 5321 allows 64 + 1 + 255.

@@ -2,6 +2,7 @@
 
 pub mod belief;
 pub mod host;
+pub mod identities;
 pub mod knowledge;
 pub mod limits;
 pub mod orders;

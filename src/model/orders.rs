@@ -25,6 +25,9 @@ pub struct Orders {
     pub want_all: bool,
     /// `want f`: these contents are asked for. Ascending.
     pub wants: Vec<TreePath>,
+    /// They are of before format 1.3 and name neither project nor receiver: `visit` and the title say
+    /// nothing before [`Orders::for_project`].
+    pub is_oldest: bool,
     /// Ascending by path, each once.
     pub rows: Vec<OrderRow>,
 }
@@ -67,6 +70,31 @@ impl Orders {
     /// Whether an acknowledgement is owed for this package: it has rows or wants.
     pub fn is_weighty(&self) -> bool {
         self.want_all || !self.wants.is_empty() || !self.rows.is_empty()
+    }
+
+    /// Puts what orders of before format 1.3 lack: the project, ours, and which of their sites we
+    /// are. What their sender thinks that we have follows from what it sends. `false` where they are
+    /// not for this site.
+    pub fn for_project(&mut self, ours: &Identity) -> bool {
+        if !self.is_oldest {
+            return true;
+        }
+        let remotes = &self.identity.remotes;
+        let Some(visit) = remotes.iter().position(|site| site.address == ours.here.address) else {
+            return false;
+        };
+        self.visit = visit;
+        self.identity.title.clone_from(&ours.title);
+        for row in &mut self.rows {
+            let thought = match row.act {
+                Act::Update { expected, .. } | Act::Remove { expected } => expected,
+                Act::Tell => row.version.content.into(),
+            };
+            if let Some(column) = row.columns.get_mut(visit) {
+                *column = thought;
+            }
+        }
+        true
     }
 
     /// Returns the number of packaged files.

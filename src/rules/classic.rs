@@ -46,6 +46,11 @@ pub fn decide(expected: Belief, here: Content, packaged: Content) -> Verdict {
     }
 }
 
+/// Whether a row is a deletion that some remote was not told of yet.
+pub fn is_untold(row: &Row) -> bool {
+    row.version.generation == TOMBSTONE
+}
+
 /// Compares what a scan found with the rows: as [`super::observe::compare`], but what a file was
 /// here before is not known, so that every one is looked at as if it had changed.
 ///
@@ -197,6 +202,7 @@ pub fn orders(
         Some(OrderRow { path, version: row.version, history: History::new(), columns, act })
     });
     Orders {
+        is_oldest: false,
         rows: rows.collect(),
         identity: identity.clone(),
         visit: outgoing.remote,

@@ -235,6 +235,7 @@ mod tests {
             OrderRow { path: path(name), version, history: History::new(), columns, act }
         };
         Orders {
+            is_oldest: false,
             identity: Identity {
                 format,
                 title: "t".into(),

@@ -299,6 +299,7 @@ pub fn orders(
         })
     });
     Orders {
+        is_oldest: false,
         rows: rows.collect(),
         identity: identity.clone(),
         visit: outgoing.remote,

@@ -9,6 +9,7 @@ pub mod coding;
 pub mod smtp;
 pub mod sshd;
 pub mod strace;
+pub mod terminal;
 pub mod trust;
 pub mod twins;
 

@@ -2,6 +2,7 @@
 //! carrier accepts stays in the outbox.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 
 use serde_json::json;
 
@@ -16,6 +17,7 @@ use crate::rules::observe::record;
 use crate::rules::parts::{Extent, stands};
 use crate::rules::plan::{Named, Outgoing, Request, What, forget_tombstones, plan};
 
+use super::edit::numbered_by;
 use super::keep::{keep_bases, tidy_up};
 use super::outcome::{Failure, Outcome, answer_json, counted, tell};
 use super::session::{OpenProject, Session};
@@ -279,8 +281,8 @@ fn settle_outbox(session: &Session, project: &mut Project, outbox: &Outbox) -> R
     Ok(())
 }
 
-/// Returns the remotes meant by a list of addresses or numbers from 1; none is all, a leading `!`
-/// is all but those.
+/// Returns the remotes meant by a list of addresses or numbers from 1, in brackets or without; none
+/// is all, a leading `!` is all but those, and by itself nobody.
 ///
 /// # Errors
 /// A word that names no remote.
@@ -298,9 +300,9 @@ pub fn site_set(project: &Project, sites: &[String]) -> Result<BTreeSet<usize>, 
     let mut named = BTreeSet::new();
     for word in words.into_iter().filter(|word| !word.is_empty()) {
         let lower = word.to_lowercase();
-        let by_number = word.parse::<usize>().ok().filter(|n| (1..=remotes.len()).contains(n));
+        let by_number = numbered_by(OsStr::new(word), remotes.len());
         let by_address = remotes.iter().position(|site| site.address.as_str() == lower);
-        let index = by_address.or(by_number.map(|number| number - 1)).ok_or_else(|| {
+        let index = by_address.or(by_number).ok_or_else(|| {
             Failure::new(format!("\"{word}\" is no remote of this project"))
                 .hinted("\"remsync list remote\" lists them")
         })?;
@@ -309,6 +311,7 @@ pub fn site_set(project: &Project, sites: &[String]) -> Result<BTreeSet<usize>, 
     let all = 0..remotes.len();
     Ok(match (sites.is_empty(), is_complement) {
         (true, _) => all.collect(),
+        (false, true) if named.is_empty() => BTreeSet::new(),
         (false, true) => all.filter(|index| !named.contains(index)).collect(),
         (false, false) => named,
     })

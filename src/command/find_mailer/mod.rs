@@ -15,9 +15,9 @@ use crate::edge::queue::QueueError;
 use crate::edge::state::State;
 use crate::model::Address;
 
-use super::init::parse_address;
 use super::outcome::{Failure, Outcome, answer, answer_json, counted};
 use super::session::Session;
+use super::sites::parse_address;
 use super::words::local_time;
 
 /// What was found, in order.

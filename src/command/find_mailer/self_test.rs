@@ -22,9 +22,9 @@ use crate::model::orders::Orders;
 use crate::model::project::{Format, Identity};
 use crate::model::site::Site;
 
-use super::super::init::parse_address;
 use super::super::outcome::Failure;
 use super::super::session::Session;
+use super::super::sites::parse_address;
 use super::Findings;
 
 /// The title of a test's package: no project has it, so nothing could ever be applied of it.
@@ -161,6 +161,7 @@ fn pack(session: &Session, to: &Address) -> Result<Parcel, Failure> {
 fn orders(session: &Session, to: &Address) -> Orders {
     let site = || Site { address: to.clone(), directory: None };
     Orders {
+        is_oldest: false,
         identity: Identity {
             format: Format::V2_0,
             title: TITLE.to_owned(),

@@ -12,7 +12,7 @@ use crate::edge::queue::{Arrival, Entry, EntryState, Filed, Judgement, Known, Qu
 use crate::edge::state::State;
 use crate::format::volume;
 use crate::model::limits::SIGNATURE_BYTES_MAX;
-use crate::model::project::Identity;
+use crate::model::project::{Format, Identity};
 
 use super::super::outcome::{Failure, Outcome, tell, tell_failure};
 use super::super::session::Session;
@@ -199,8 +199,27 @@ pub(super) fn is_for(entry: &Entry, identity: &Identity) -> bool {
     entry.visit == identity.here.address.as_str() && entry.title == identity.title
 }
 
+/// Whether an entry of before format 1.3 names a project's site as one that it was sent to.
+pub(super) fn is_oldest_for(entry: &Entry, identity: &Identity) -> bool {
+    let here = identity.here.address.as_str();
+    identity.format == Format::V1_3
+        && is_oldest(entry)
+        && entry.visit.split(' ').any(|site| site == here)
+}
+
+/// Whether an entry names no project, as those of before format 1.3.
+fn is_oldest(entry: &Entry) -> bool {
+    entry.title.is_empty() && !entry.sealed && entry.serial == 0 && entry.visit.contains('@')
+}
+
 /// Says why no project takes an entry, and which trees were near.
 fn describe_stranger(entry: &Entry, projects: &[(&Path, Identity)]) -> String {
+    if is_oldest(entry) && projects.iter().any(|(_, identity)| is_oldest_for(entry, identity)) {
+        let process = format!("\"remsync process {}\" in the folder", entry.id);
+        return format!(
+            "it is of before format 1.3 and names no project; {process} of its own takes it"
+        );
+    }
     let is_near = |identity: &Identity| {
         identity.title == entry.title || identity.here.address.as_str() == entry.visit
     };

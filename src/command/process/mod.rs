@@ -26,14 +26,15 @@ use crate::format::digest::hex;
 use crate::format::package::PackageFault;
 use crate::model::knowledge::{Correspondence, Knowledge, Question};
 use crate::model::orders::Orders;
-use crate::model::project::{Format, Project};
+use crate::model::project::{Format, Identity, Project};
 use crate::model::run::{Event, Kind};
 use crate::rules::classic;
-use crate::rules::learn::{Freshness, Route, freshness, route};
+use crate::rules::learn::{Freshness, NotForUs, Route, freshness, route};
 use crate::rules::visit::{Hands, Receipt, Visit, reconsider, visit};
 
 use super::ask::{Asked, ask_person};
 use super::hands::{DiskHands, finish_removals, stage};
+use super::identity;
 use super::keep::{keep_bases, tidy_up};
 use super::outcome::{Failure, Outcome, counted, tell, tell_failure};
 use super::resolve::{Given, carry_out};
@@ -42,7 +43,7 @@ use super::vouch;
 use super::words::describe_not_for_us;
 use brake::{TREE_GONE, is_tree_there};
 use dry::run_dry_on_file;
-use intake::{Choice, choose, directories, hold_strangers, is_for, tell_ended};
+use intake::{Choice, choose, directories, hold_strangers, is_for, is_oldest_for, tell_ended};
 use notices::drop_strangers;
 use sealed::{Opened, waits_sealed};
 pub use tally::Tally;
@@ -233,12 +234,14 @@ impl Run<'_> {
         self.reconsider(&mut open, &runs, tally)?;
         if self.session.may_ask() {
             self.ask(&mut open, &runs, tally)?;
+            identity::ask(self.session, &mut open)?;
         }
         runs.end()?;
         retire_settled(self.queue, &mut open, &asked)?;
         open.state.finish(&open.project)?;
         tidy_up(self.session, &open);
-        let waiting = open.project.knowledge.questions.len();
+        let differences = identity::open_differences(directory, &open.project.identity)?;
+        let waiting = open.project.knowledge.questions.len() + differences.len();
         tally.waiting += waiting;
         if waiting > 0 {
             tally.outcome = tally.outcome.and(Outcome::Waits);
@@ -253,7 +256,9 @@ impl Run<'_> {
         entries.retain(|entry| {
             let is_named = self.only.is_none_or(|only| entry.id == only);
             let is_waiting = matches!(entry.state, EntryState::New | EntryState::Held);
-            is_named && is_waiting && is_for(entry, identity)
+            is_named
+                && is_waiting
+                && (is_for(entry, identity) || self.is_oldest_for(entry, identity))
         });
         entries.sort_by(|a, b| (&a.origin, a.serial).cmp(&(&b.origin, b.serial)));
         // What is held for its questions only is not read again.
@@ -264,6 +269,13 @@ impl Run<'_> {
                 || !questions.iter().any(|question| question.package == entry.sha256)
         });
         Ok(entries)
+    }
+
+    /// Whether an entry of before format 1.3, which names no project, is meant for this one: a person
+    /// who is in its folder says so.
+    fn is_oldest_for(&self, entry: &Entry, identity: &Identity) -> bool {
+        let is_here = matches!(self.session.project_directory_if_any(), Ok(Some(_)));
+        is_here && is_oldest_for(entry, identity)
     }
 
     /// Leaves every entry where it is: most of the tree is gone, and nobody said that it is meant.
@@ -300,6 +312,12 @@ impl Run<'_> {
             Err(PackageFault::Io(error)) => return Err(Failure::new(error)),
             Err(fault) => return self.refuse(entry, &fault.to_string(), tally),
         };
+        let mut package = package;
+        if !package.orders.for_project(&open.project.identity) {
+            let reason =
+                describe_not_for_us(NotForUs::Address, &package.orders, &open.project.identity);
+            return self.hold(entry, &reason, tally);
+        }
         let route = match route(&package.orders, &open.project.identity) {
             Ok(route) => route,
             Err(fault) => {
@@ -324,6 +342,11 @@ impl Run<'_> {
         runs.sync()?;
         open.ground.root.sync_touched()?;
         open.state.commit(&open.project, &receipt.touched)?;
+        // The oldest orders say nothing of it.
+        let says = !package.orders.is_oldest;
+        if says && receipt.taken.is_some_and(|taken| taken.is_newest) {
+            identity::remember(open, &package.orders, self.session.now_ms)?;
+        }
         keep_bases(self.session, open, &receipt.touched);
         self.conclude(open, entry, &package.orders, &receipt, tally)
     }

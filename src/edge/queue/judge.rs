@@ -143,6 +143,16 @@ fn judge_gzip(file: &File, end: u64) -> io::Result<Judgement> {
 }
 
 fn sound(orders: &Orders) -> Judgement {
+    if orders.is_oldest {
+        // They name no project, and one of these is the receiver.
+        let sites = orders.identity.remotes.iter().map(|site| site.address.as_str());
+        return Judgement::Sound {
+            title: String::new(),
+            origin: orders.identity.here.address.to_string(),
+            visit: sites.collect::<Vec<_>>().join(" "),
+            serial: 0,
+        };
+    }
     let visit = orders.identity.remotes.get(orders.visit);
     Judgement::Sound {
         title: orders.identity.title.clone(),

@@ -111,6 +111,7 @@ fn package_orders(rows: Vec<OrderRow>) -> Orders {
         ignores: Vec::new(),
     };
     Orders {
+        is_oldest: false,
         identity,
         visit: 0,
         copy: vec![0, 1],
