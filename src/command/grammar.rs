@@ -1,8 +1,8 @@
 //! The words of one command.
 //!
-//! The commands of the manual of 1994 and of the programs after it are read in [`classic`]: their
+//! The commands of the manual of 1994 and of the programs after it are read in `classic`: their
 //! keywords may be shortened and run together. New commands are full words only. What a line is
-//! made of is in [`line`].
+//! made of is in `line`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

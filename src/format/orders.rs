@@ -1,4 +1,4 @@
-//! The orders of a package, both formats; those of before them are read in [`oldest`].
+//! The orders of a package, both formats; those of before them are read in `oldest`.
 //!
 //! Not what is done about them: `rules` says. Invariant: what is read here is whole — every index
 //! in range, every packaged file numbered once — and what is printed is read back the same.
