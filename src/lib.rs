@@ -152,6 +152,7 @@
 //! | [`format::message`] | mail that comes in |
 //! | [`format::report`] | what mail systems say of mail that went out |
 //! | [`format::mail`] | mail that goes out |
+//! | [`format::shell_archive`] | files as scripts, for any shell to unpack |
 //! | [`format::snapshot`] | `check.json`, `synchro.json`, `agreed.json` |
 //! | [`format::page`] | the page of `display` |
 //! | [`format::volume`] | a package in parts |
@@ -213,6 +214,8 @@
 //! | [`command::edit`] | `list`, `create`, `delete`, `title`, `here`, `email`, `home` |
 //! | [`command::identity`] | questions about who takes part |
 //! | [`command::upgrade`] | `upgrade` |
+//! | [`command::mail_files`], [`command::mailshar`] | files by ordinary mail |
+//! | [`command::companions`] | what the old programs' names mean |
 //! | [`command::find_mailer`] | `find-mailer` |
 //! | [`command::demo`] | `demo` |
 //! | [`command::deliver`] | the filter |

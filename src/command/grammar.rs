@@ -68,6 +68,10 @@ pub enum Command {
     Display,
     /// `synchro [FILE…] [keep|take]`.
     Synchro(Vec<OsString>, Option<Choice>),
+    /// `mail-files …`, with options of its own.
+    MailFiles(Vec<OsString>),
+    /// `mailshar …`, with options of its own.
+    Mailshar(Vec<OsString>),
     /// `upgrade`: from format 1.3 to 2.0.
     Upgrade,
     /// `completions SHELL`.
@@ -205,6 +209,8 @@ pub const FULL_WORDS: &[&str] = &[
     "synchro",
     "push",
     "find-mailer",
+    "mail-files",
+    "mailshar",
     "upgrade",
     "completions",
     "demo",
@@ -254,6 +260,8 @@ pub fn parse(words: &[OsString]) -> Result<Option<Command>, Failure> {
                     .hinted("one of your own, for --self-test"));
             }
         },
+        Some("mail-files") => Command::MailFiles(rest.to_vec()),
+        Some("mailshar") => Command::Mailshar(rest.to_vec()),
         Some("upgrade") => no_more(Command::Upgrade, rest)?,
         Some("completions") => parse_completions(rest)?,
         _ if first.as_bytes().starts_with(b"!") => shell(words),

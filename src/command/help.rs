@@ -89,6 +89,11 @@ letter and run together (b, p, l r, lr); a semicolon stands between two commands
                            config.ini (or FILE) says; nothing of ours is needed there
   find-mailer [ADDRESS]    how mail leaves here and comes in, and whether both work; with
                            --self-test a mail to oneself (or ADDRESS) goes all the way round
+  mail-files DEST TYPE SUBJECT FILE…   mails files as attachments to DEST, an address or a file with
+                           one on each line; before DEST, -s KB: no mail is larger, -x: say each
+  mailshar DEST FILE…      mails them as a shell archive that any shell unpacks; before DEST, -S TEXT:
+                           the subject, -s KB: in such parts (60), -M -T -B -z: mixed, texts only,
+                           all encoded, all packed
   upgrade                  makes a project of format 1.3 speak 2.0
   completions SHELL        a script with which bash, zsh or fish complete all this
   demo                     shows it all with three sites in a temporary folder

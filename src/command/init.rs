@@ -26,8 +26,8 @@ use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell, tell_
 use super::process::{Tally, opened, process_into};
 use super::session::{OpenProject, RUNS, Session};
 use super::sites::{
-    Remote, check_new_host, check_new_remote, check_title, home_relative, parse_address,
-    parse_remote,
+    Remote, check_new_host, check_new_remote, check_title, guessed_address, home_relative,
+    parse_address, parse_remote,
 };
 use super::vouch;
 
@@ -138,18 +138,6 @@ pub fn questionnaire(session: &Session) -> Result<(), Failure> {
     init(&Session { options, places, settings, now_ms: session.now_ms })?;
     tell("  \"create remote ADDRESS DIR\" names the other sites, one by one.");
     Ok(())
-}
-
-/// Guesses the address of this site, as the programs of old did: who is logged in, where.
-fn guessed_address(session: &Session) -> Option<String> {
-    if let Some(from) = &session.settings.from {
-        return Some(from.clone());
-    }
-    let user = session.places.user.as_ref()?;
-    let host = rustix::system::uname();
-    let host = host.nodename().to_str().ok()?;
-    let address = format!("{user}@{host}").to_lowercase();
-    (host.contains('.') && Address::new(&address).is_ok()).then_some(address)
 }
 
 const INIT_HINT: &str = "remsync init --title TITLE --here ADDRESS [--remote 'ADDRESS DIR']…";

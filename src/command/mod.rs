@@ -3,6 +3,7 @@
 pub mod ask;
 pub mod broadcast;
 pub mod check;
+pub mod companions;
 pub mod completion;
 pub mod deliver;
 pub mod demo;
@@ -19,6 +20,8 @@ pub mod init;
 pub mod keep;
 pub mod key;
 pub mod log;
+pub mod mail_files;
+pub mod mailshar;
 pub mod merge;
 pub mod options;
 pub mod outbox;
@@ -52,6 +55,17 @@ use grammar::Command;
 use options::Options;
 use outcome::{Failure, Outcome, answer};
 use session::Session;
+
+/// Runs the program by the name that it was called by.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_as(
+    name: &std::ffi::OsStr,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<Outcome, Failure> {
+    run(companions::arguments(name, arguments.into_iter().collect())?)
+}
 
 /// Runs `remsync` with its arguments, the program's name left out.
 ///
@@ -98,6 +112,8 @@ pub fn run_command(session: &Session, command: &Command) -> Result<Outcome, Fail
         Command::Display => display::run(session),
         Command::Synchro(files, choice) => synchro::run(session, files, *choice),
         Command::Push(file) => push::run(session, file.as_deref()),
+        Command::MailFiles(words) => mail_files::run(session, words),
+        Command::Mailshar(words) => mailshar::run(session, words),
         Command::Upgrade => upgrade::run(session),
         Command::Completions(shell) => {
             answer(completion::script(shell).unwrap_or_default().trim_end());

@@ -168,9 +168,10 @@ impl Options {
     }
 }
 
-/// Whether what follows a command's first word is not ours to read: a shell command is the shell's.
+/// Whether what follows a command's first word is not read here: a shell command is the shell's, and
+/// two of the old programs have options of their own.
 fn takes_all_that_follows(word: &OsStr) -> bool {
-    word.as_bytes().starts_with(b"!")
+    word.as_bytes().starts_with(b"!") || word == "mail-files" || word == "mailshar"
 }
 
 fn text(parser: &mut lexopt::Parser, option: &str) -> Result<String, Failure> {

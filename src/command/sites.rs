@@ -101,3 +101,15 @@ pub fn home_relative(session: &Session, directory: &Path) -> Box<[u8]> {
         None => directory.as_os_str().as_bytes().into(),
     }
 }
+
+/// Guesses the address of this site, as the programs of old did: who is logged in, where.
+pub fn guessed_address(session: &Session) -> Option<String> {
+    if let Some(from) = &session.settings.from {
+        return Some(from.clone());
+    }
+    let user = session.places.user.as_ref()?;
+    let host = rustix::system::uname();
+    let host = host.nodename().to_str().ok()?;
+    let address = format!("{user}@{host}").to_lowercase();
+    (host.contains('.') && Address::new(&address).is_ok()).then_some(address)
+}

@@ -3,6 +3,7 @@
 //! It sends nothing; a carrier does. Invariant: every line ends in CRLF and has at most 998 bytes,
 //! no header can be begun from inside a value, and memory does not grow with the package.
 
+pub mod post;
 mod words;
 
 use std::collections::VecDeque;

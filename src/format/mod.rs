@@ -24,6 +24,7 @@ pub mod runs;
 pub mod seal_keys;
 pub mod settings;
 pub mod sftp;
+pub mod shell_archive;
 pub mod snapshot;
 pub mod sshsig;
 pub mod statement;

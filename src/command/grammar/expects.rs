@@ -51,6 +51,7 @@ pub fn expects(words: &[OsString]) -> Vec<Expects> {
         ("key", 2) => vec![Expects::Entries, Expects::Paths],
         ("synchro", _) => vec![Expects::Files, Expects::Words(vec!["keep", "take"])],
         ("push", 0) => vec![Expects::Paths],
+        ("mail-files" | "mailshar", _) => vec![Expects::Sites, Expects::Paths],
         ("completions", 0) => vec![Expects::Words(SHELLS.to_vec())],
         ("help" | "?", _) => Vec::new(),
         _ if FULL_WORDS.contains(&first) || first.starts_with('!') => Vec::new(),

@@ -7,6 +7,7 @@ use super::Carrier;
 use super::failure::Failure;
 use super::put::{file_name, is_there, open_file, put, unique_name};
 use crate::format::mail::Letter;
+use crate::format::mail::post::Post;
 
 /// How many names are tried where others are taken.
 const NAMES_MAX: u32 = 1_000;
@@ -46,6 +47,10 @@ impl Carrier for FolderCarrier {
             "{}: over {NAMES_MAX} packages for {address} have the same number",
             self.dir.display()
         )))
+    }
+
+    fn post(&mut self, _: &Post, _: Vec<u8>) -> Result<u64, Failure> {
+        Err(Failure::never(format!("{}: it takes packages only", self.dir.display())))
     }
 }
 

@@ -2,14 +2,16 @@
 //! takes it on from there: something else has to deliver it.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::Carrier;
 use super::cargo::open_cargo;
 use super::failure::Failure;
 use super::put::{create_folder, file_name, put, unique_name};
+use crate::format::mail::post::Post;
 use crate::format::mail::{self, Letter};
+use crate::model::Address;
 
 /// Puts each message into `DIR/ADDRESS/new/`.
 #[derive(Clone, Debug)]
@@ -25,18 +27,33 @@ impl Carrier for MaildirCarrier {
         package: &Path,
         signature: Option<&[u8]>,
     ) -> Result<u64, Failure> {
-        let maildir = self.dir.join(file_name(&letter.to)?);
-        for folder in ["tmp", "new", "cur"] {
-            create_folder(&maildir.join(folder))?;
-        }
-        let name = unique_name();
         let (source, _) = open_cargo(letter, package)?;
-        put(&maildir.join("tmp").join(&name), &maildir.join("new").join(&name), |to: &mut File| {
+        self.deliver(&letter.to, |to| {
             let mut to = BufWriter::with_capacity(64 << 10, to);
             let bytes = mail::write(letter, &mut BufReader::new(source), signature, &mut to)?;
             to.flush()?;
             Ok(bytes)
         })
+    }
+
+    fn post(&mut self, post: &Post, message: Vec<u8>) -> Result<u64, Failure> {
+        self.deliver(&post.to, |to| to.write_all(&message).map(|()| message.len() as u64))
+    }
+}
+
+impl MaildirCarrier {
+    /// Puts into an address's maildir what `make` writes.
+    fn deliver(
+        &self,
+        to: &Address,
+        make: impl FnOnce(&mut File) -> io::Result<u64>,
+    ) -> Result<u64, Failure> {
+        let maildir = self.dir.join(file_name(to)?);
+        for folder in ["tmp", "new", "cur"] {
+            create_folder(&maildir.join(folder))?;
+        }
+        let name = unique_name();
+        put(&maildir.join("tmp").join(&name), &maildir.join("new").join(&name), make)
     }
 }
 

@@ -24,6 +24,7 @@ pub use self::sendmail::{MAILER_SILENCE, SendmailCarrier};
 pub use self::smtp::{SmtpCarrier, Timeouts};
 pub use self::transport::{SmtpServer, TlsUse, Transport, TransportFault, parse_transport};
 use crate::format::mail::Letter;
+use crate::format::mail::post::Post;
 use crate::format::settings::Secret;
 
 /// Takes packages to sites.
@@ -38,6 +39,12 @@ pub trait Carrier {
         package: &Path,
         signature: Option<&[u8]>,
     ) -> Result<u64, Failure>;
+
+    /// Hands over a mail that is no package: `message` is all of it, `post` says from whom to whom.
+    ///
+    /// # Errors
+    /// A [`Failure`], as for [`Carrier::send`].
+    fn post(&mut self, post: &Post, message: Vec<u8>) -> Result<u64, Failure>;
 }
 
 /// What an SMTP server asks of whoever sends, as the settings have it.

@@ -22,6 +22,7 @@ use super::Carrier;
 use super::cargo::open_cargo;
 use super::failure::{Failure, SMALLER, one_line};
 use crate::edge::program::wait;
+use crate::format::mail::post::Post;
 use crate::format::mail::{self, Letter};
 
 /// How long a mailer may do nothing: take no byte, or not end after the last. One that delivers
@@ -94,12 +95,34 @@ impl Carrier for SendmailCarrier {
         let size = mail::size_bytes(letter, length, signature).map_err(unfit)?;
         let from = mail::envelope_address(&letter.from).map_err(unfit)?;
         let to = mail::envelope_address(&letter.to).map_err(unfit)?;
+        self.run(&from, &to, size, |out| {
+            mail::write(letter, &mut BufReader::new(source), signature, out).map(drop)
+        })
+    }
+
+    fn post(&mut self, post: &Post, message: Vec<u8>) -> Result<u64, Failure> {
+        let unfit = |error: io::Error| Failure::never(error.to_string());
+        let from = mail::envelope_address(&post.from).map_err(unfit)?;
+        let to = mail::envelope_address(&post.to).map_err(unfit)?;
+        self.run(&from, &to, message.len() as u64, |out| out.write_all(&message))
+    }
+}
+
+impl SendmailCarrier {
+    /// Runs the mailer on a message that `write` writes, of `size` bytes.
+    fn run(
+        &self,
+        from: &str,
+        to: &str,
+        size: u64,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<u64, Failure> {
         let program = self.find()?;
-        let mut run = Run::start(&program, &["-i", "-f", &from, "--", &to], self.silence)?;
+        let mut run = Run::start(&program, &["-i", "-f", from, "--", to], self.silence)?;
         let written = run.feed(|out| {
             // Programs of this name take the lines that files have here, and make CRLF of them.
             let mut out = BufWriter::with_capacity(64 << 10, Lf { out, bytes: 0 });
-            mail::write(letter, &mut BufReader::new(source), signature, &mut out)?;
+            write(&mut out)?;
             out.flush()?;
             Ok(out.get_ref().bytes)
         });

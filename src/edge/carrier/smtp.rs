@@ -29,7 +29,9 @@ use super::cargo::open_cargo;
 use super::failure::Failure;
 use super::transport::{SmtpServer, TlsUse};
 use super::{Access, Carrier, Found};
+use crate::format::mail::post::{Post, whole};
 use crate::format::mail::{self, Letter, Pieces};
+use crate::model::Address;
 
 /// How long each answer is waited for.
 #[derive(Clone, Copy, Debug)]
@@ -320,13 +322,33 @@ impl Carrier for SmtpCarrier {
     ) -> Result<u64, Failure> {
         let (_, length) = open_cargo(letter, package)?;
         let unfit = |error: io::Error| Failure::never(error.to_string());
-        let envelope =
-            Envelope::of(letter, mail::size_bytes(letter, length, signature)).map_err(unfit)?;
+        let size = mail::size_bytes(letter, length, signature);
+        let envelope = Envelope::of(&letter.from, &letter.to, size).map_err(unfit)?;
+        self.exchange(&envelope, package, &|| {
+            let (source, _) = open_cargo(letter, package)?;
+            mail::pieces(letter, source, signature).map_err(unfit)
+        })
+    }
+
+    fn post(&mut self, post: &Post, message: Vec<u8>) -> Result<u64, Failure> {
+        let unfit = |error: io::Error| Failure::never(error.to_string());
+        let size = Ok(message.len() as u64);
+        let envelope = Envelope::of(&post.from, &post.to, size).map_err(unfit)?;
+        self.exchange(&envelope, Path::new("the mail"), &|| Ok(whole(message.clone())))
+    }
+}
+
+impl SmtpCarrier {
+    /// Sends a mail, whose pieces `make` makes, on the connection there is or a new one.
+    fn exchange<'a>(
+        &mut self,
+        envelope: &Envelope,
+        package: &Path,
+        make: &dyn Fn() -> Result<Pieces<'a>, Failure>,
+    ) -> Result<u64, Failure> {
         loop {
             let mut line = self.line()?;
-            let (source, _) = open_cargo(letter, package)?;
-            let pieces = mail::pieces(letter, source, signature).map_err(unfit)?;
-            match self.transact(&mut line, &envelope, pieces, package) {
+            match self.transact(&mut line, envelope, make()?, package) {
                 Ok(()) => {
                     line.mails += 1;
                     self.line = Some(line);
@@ -345,9 +367,7 @@ impl Carrier for SmtpCarrier {
             }
         }
     }
-}
 
-impl SmtpCarrier {
     /// Sends one mail.
     fn transact(
         &self,
@@ -430,9 +450,9 @@ struct Envelope {
 }
 
 impl Envelope {
-    fn of(letter: &Letter, size: io::Result<u64>) -> io::Result<Envelope> {
-        let from = mail::envelope_address(&letter.from)?;
-        let to = mail::envelope_address(&letter.to)?;
+    fn of(from: &Address, to: &Address, size: io::Result<u64>) -> io::Result<Envelope> {
+        let from = mail::envelope_address(from)?;
+        let to = mail::envelope_address(to)?;
         let is_ascii = from.is_ascii() && to.is_ascii();
         Ok(Envelope { from, to, size: size?, is_ascii })
     }
