@@ -57,7 +57,7 @@ fn attacks_change_nothing() {
         .done();
     let (forged, forged_signature) = pack(&m, "package", "b@b.example");
     let forged_package = fs::read(&forged).unwrap();
-    let by = |key: &Path| vec![ssh_sign(key, "remsync-package", &file)];
+    let by = |key: &Path| vec![ssh_sign(key, "remsync", &file)];
     let text = String::from_utf8(good.clone()).unwrap();
     let huge = text.replace("\n-----END", &format!("\n{}\n-----END", "A\n".repeat(40_000)));
 
@@ -69,14 +69,14 @@ fn attacks_change_nothing() {
         (
             "forged, key of another site",
             &forged_package,
-            vec![ssh_sign(&c_key, "remsync-package", &forged)],
+            vec![ssh_sign(&c_key, "remsync", &forged)],
             "signed with a key of c@c.example",
         ),
         ("key of another site", &package, by(&c_key), "signed with a key of c@c.example"),
         (
             "true signature of other bytes",
             &package,
-            vec![ssh_sign(&a_key, "remsync-package", &other)],
+            vec![ssh_sign(&a_key, "remsync", &other)],
             "bad",
         ),
         ("packed anew", &anew, vec![good.clone()], "bad signature"),
@@ -122,7 +122,7 @@ fn attacks_change_nothing() {
     drop_all(&b);
     let twin = world.path().join("twin");
     fs::write(&twin, packed_anew(&package)).unwrap();
-    let signature = ssh_sign(&a_key, "remsync-package", &twin);
+    let signature = ssh_sign(&a_key, "remsync", &twin);
     deliver(&b, &mail(&fs::read(&twin).unwrap(), &[signature]));
     let (outcome, reason) = processed(&b);
     assert_eq!(outcome, "held");
@@ -264,7 +264,7 @@ impl Field {
     fn arrives(&self, package: &[u8]) -> (String, String) {
         let file = self.world.path().join("package.tar.gz");
         fs::write(&file, package).unwrap();
-        let signature = ssh_sign(&self.a.top.join("id_ed25519"), "remsync-package", &file);
+        let signature = ssh_sign(&self.a.top.join("id_ed25519"), "remsync", &file);
         deliver(&self.b, &mail(package, &[signature]));
         let outcome = processed(&self.b);
         if !outcome.0.is_empty() {
@@ -518,7 +518,7 @@ fn nothing_of_remsync_s_own_is_sent_or_written() {
     entries.extend((1..=own.len() as u32).map(|number| numbered(number, GOOD)));
     let file = world.path().join("package.tar.gz");
     fs::write(&file, package(&entries)).unwrap();
-    let signature = ssh_sign(&a.top.join("id_ed25519"), "remsync-package", &file);
+    let signature = ssh_sign(&a.top.join("id_ed25519"), "remsync", &file);
     fs::write(world.path().join("package.tar.gz.sig"), signature).unwrap();
     let file = file.to_str().unwrap();
     let told = b.run(&["-C", top, "process", "--batch", file]).with(1);

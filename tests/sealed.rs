@@ -333,7 +333,7 @@ fn a_package_in_volumes_is_signed_as_one() {
     let other = ssh_key(&world, "other", "ed25519", "");
     let (no, says, proved) = (0, 1, 2);
     assert_eq!(room(&[]), says);
-    assert_eq!(room(&[ssh_sign(&other, "remsync-package", &package)]), says);
+    assert_eq!(room(&[ssh_sign(&other, "remsync", &package)]), says);
     assert_eq!(room(&[signatures[0].clone()]), proved);
     b.run(&["delete", "remote", "a@a.example"]).done();
     assert_eq!(room(&[signatures[0].clone()]), no);

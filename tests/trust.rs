@@ -134,7 +134,7 @@ fn ssh_keygen_and_we_believe_each_other() {
         assert!(ssh_verifies(&signers, "a@a.example", &package, &ours), "{kind}");
         assert!(!ssh_verifies(&signers, "b@b.example", &package, &ours), "{kind}");
         // ssh-keygen signs; SHA-256 is a choice that it has too.
-        let theirs = ssh_sign(&key, "remsync-package", &package);
+        let theirs = ssh_sign(&key, "remsync", &package);
         let signature = if at == 0 { theirs } else { ours };
         deliver(&b, &mail(&fs::read(&package).unwrap(), &[signature]));
         assert_eq!(processed(&b).0, "done", "{kind}");
@@ -469,14 +469,14 @@ fn a_key_is_taken_only_from_a_package_that_it_signed() {
     let key = |name: &str| ssh_key(&world, name, "ed25519", "");
     let [one, two, revoked] = ["one", "two", "revoked"].map(key);
     fs::copy(world.path().join("revoked.pub"), b.top.join("revoked_keys")).unwrap();
-    let by = |key: &Path| ssh_sign(key, "remsync-package", &file);
+    let by = |key: &Path| ssh_sign(key, "remsync", &file);
     let other = world.path().join("other");
     fs::write(&other, b"other bytes").unwrap();
     let before = fs::read(&signers).unwrap();
     for (name, signatures, reason) in [
         ("unsigned", vec![], "no key signed it"),
         ("noise", vec![b"noise".to_vec()], "no key signed it"),
-        ("of other bytes", vec![ssh_sign(&one, "remsync-package", &other)], "no key signed it"),
+        ("of other bytes", vec![ssh_sign(&one, "remsync", &other)], "no key signed it"),
         ("for git", vec![ssh_sign(&one, "git", &file)], "no key signed it"),
         ("two keys", vec![by(&one), by(&two)], "several keys"),
         ("revoked", vec![by(&revoked)], "was revoked"),

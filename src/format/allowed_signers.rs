@@ -310,7 +310,7 @@ mod tests {
             (format!("a@x {KEY}"), good()),
             (format!("a@x {KEY} a comment, \"with\" marks"), good()),
             (format!("\"a@x\" {KEY}"), good()),
-            (format!("b@x,a@x\tnamespaces=\"remsync-package\"\t{KEY}"), good()),
+            (format!("b@x,a@x\tnamespaces=\"remsync\"\t{KEY}"), good()),
             (format!("*@x namespaces=\"git,rem*\" {KEY}"), good()),
             (format!("*@x,!a@x {KEY}"), wrong("*@x,!a@x")),
             (format!("A@x {KEY}"), wrong("A@x")),
@@ -319,7 +319,7 @@ mod tests {
             (format!("# a@x {KEY}"), unknown()),
             (format!("a@x cert-authority {KEY}"), unknown()),
             (format!("a@x namespaces=\"git\" {KEY}"), unknown()),
-            (format!("a@x namespaces=\"remsync\" {KEY}"), unknown()),
+            (format!("a@x namespaces=\"remsync-package\" {KEY}"), unknown()),
             (format!("a@x valid-before=\"20261122\" {KEY}"), good()),
             (
                 format!("a@x valid-before=\"20261121235959Z\" {KEY}"),

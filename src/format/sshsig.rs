@@ -11,7 +11,7 @@ use crate::model::limits::SIGNATURE_BYTES_MAX;
 use crate::model::path::escaped;
 
 /// What our signatures are for; one that was made for another purpose says nothing here.
-pub const NAMESPACE: &str = "remsync-package";
+pub const NAMESPACE: &str = "remsync";
 
 const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----";
 const END: &str = "-----END SSH SIGNATURE-----";
@@ -186,7 +186,7 @@ mod tests {
 
     use super::*;
 
-    // ssh-keygen -Y sign -n remsync-package -f id_ed25519, of "the package\n".
+    // ssh-keygen -Y sign -n remsync -f id_ed25519, of "the package\n".
     const KEY: &str = include_str!("../../tests/golden/trust/id_ed25519.pub");
     const TEXT: &str = include_str!("../../tests/golden/trust/package.sig");
     const PACKAGE: &[u8] = b"the package\n";

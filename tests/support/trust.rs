@@ -152,7 +152,7 @@ pub fn ssh_verifies(signers: &Path, identity: &str, package: &Path, signature: &
         "-I",
         identity,
         "-n",
-        "remsync-package",
+        "remsync",
         "-s",
         file.to_str().unwrap(),
     ];
