@@ -179,13 +179,15 @@ fn damaged(kit: &Kit) -> Vec<Case> {
             mail(&[package.as_slice(), &[0; 9000]].concat()),
             kit,
         ),
-        Case::nothing("nothing at all under that name", mail(b"")),
-        Case::nothing(
+        Case::refused("nothing at all under that name", mail(b""), "name of a package"),
+        Case::refused("something else under that name", mail(&[0; 99]), "name of a package"),
+        Case::refused(
             "a virus wall's note under that name",
             attached(
                 "Content-Type: text/plain; name=\".remsync.tar.gz\"",
                 "The attachment .remsync.tar.gz was removed: archives are not allowed.\n",
             ),
+            "name of a package",
         ),
         Case::nothing(
             "a virus wall's note in its place",

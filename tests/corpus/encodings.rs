@@ -114,6 +114,14 @@ fn others(kit: &Kit) -> Vec<Case> {
         .iter()
         .flat_map(|b| if *b == b'\n' { vec![b'\r', b'\n'] } else { vec![*b] })
         .collect();
+    // The first line is the notice; the header of the file takes 31 characters of what follows.
+    let binhexed = binhex(".remsync.tar.gz", package);
+    let begin = binhexed.find(':').unwrap_or_default();
+    let damaged_binhex = |by: &'static str, at: usize, word| {
+        let (mut text, at) = (binhexed.clone(), begin + at);
+        text.remove(at);
+        Case::refused(by, format!("{TOP}\n{text}\n"), word)
+    };
     let named =
         "Content-Type: application/gzip; name=remsync.tar.gz\nContent-Transfer-Encoding: 8bit";
     let spaced: String =
@@ -214,6 +222,9 @@ fn others(kit: &Kit) -> Vec<Case> {
             format!("{TOP}\nHere:\n\n{}\nBye\n", binhex("r.gz", package)),
             kit,
         ),
+        damaged_binhex("BinHex, its name damaged", 20, "name of a package"),
+        damaged_binhex("BinHex, its lengths damaged", 30, "name of a package"),
+        damaged_binhex("BinHex, a character of the package lost", 300, ""),
         Case::found(
             "a news reader: yEnc",
             splice(&format!("{TOP}\nA file:\n@@\nBye\n"), &yenc("r.tgz", package, None)),

@@ -147,7 +147,7 @@ fn forwarded(kit: &Kit) -> Vec<Case> {
                 "{TOP}Content-Type: message/partial; id=\"x\"; number=2; total=2\n\nrest of a long letter, of which this is only the end\nof it\n"
             ),
         ),
-        Case::nothing(
+        Case::refused(
             "message/external-body",
             multipart(
                 "mixed",
@@ -157,6 +157,7 @@ fn forwarded(kit: &Kit) -> Vec<Case> {
                     "Content-Type: application/gzip\n\n",
                 )],
             ),
+            "name of a package",
         ),
     ]
 }

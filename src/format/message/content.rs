@@ -17,6 +17,8 @@ use crate::model::limits::{MIME_WRAPS_MAX, REPORT_PART_BYTES_MAX};
 
 /// Bytes of a name that an archive or an encoding gives.
 const NAME_BYTES: usize = 1 << 10;
+/// Bytes that are kept of a text that has the name of a package and holds none.
+const INSTEAD_BYTES_MAX: usize = 16 << 10;
 
 /// The decoded bytes of a part, or of a file within one.
 pub(super) struct Content {
@@ -28,6 +30,15 @@ pub(super) struct Content {
     head: Vec<u8>,
     /// Bytes that are handed on as words yet, where they are none of ours.
     listens: usize,
+    /// What stands under the name of a package, should it turn out to be none.
+    instead: Option<Instead>,
+}
+
+/// The beginning of a text that has the name of a package.
+struct Instead {
+    text: Vec<u8>,
+    /// How much of the mail was handed on when it began.
+    begun: Option<usize>,
 }
 
 /// What is said of a part: its header block, or the name that an archive gives it.
@@ -89,11 +100,23 @@ impl Label {
             || holds_nocase(&self.header, b"remsync")
             || holds_nocase(self.name().as_bytes(), b"remsync")
     }
+
+    /// Whether its name is that of a package, and nobody only returns or answers it.
+    fn names_package(&self) -> bool {
+        !self.returned && !self.replied && is_package_name(self.name().as_bytes())
+    }
+}
+
+/// Whether this is how a package is called, whatever a mail system made of the name.
+fn is_package_name(name: &[u8]) -> bool {
+    let begins = [&b"remsync.tar"[..], b"remsync.tgz"];
+    begins.iter().any(|word| holds_nocase(name, word))
+        && ![&b".sig"[..], b".txt", b".htm"].iter().any(|word| holds_nocase(name, word))
 }
 
 impl Content {
     pub(super) fn new(label: Label, wraps: usize) -> Content {
-        Content { goal: Goal::Deciding, label, wraps, head: Vec::new(), listens: 0 }
+        Content { goal: Goal::Deciding, label, wraps, head: Vec::new(), listens: 0, instead: None }
     }
 
     /// Returns content that is text, whatever it begins with.
@@ -144,7 +167,17 @@ impl Content {
     /// Forgets what came: it is text from here on.
     pub(super) fn restart_as_text(&mut self) {
         self.head.clear();
-        self.goal = Goal::Text(Box::new(Hunt::new(self.label.clone(), self.wraps)));
+        self.hunt();
+    }
+
+    /// Gives it the name that its encoding tells; nothing of it came yet.
+    pub(super) fn rename(&mut self, name: &[u8]) {
+        self.label = self.label.inside(name);
+    }
+
+    /// It cannot be read, for this reason; nothing of it came yet.
+    pub(super) fn set_aside(&mut self, why: Unread) {
+        self.goal = Goal::Aside(why);
     }
 
     /// Nothing that comes changes any more what it is.
@@ -175,9 +208,19 @@ impl Content {
         if self.is_deciding() {
             self.decide_head(mail)?;
         }
-        match self.goal {
+        match std::mem::replace(&mut self.goal, Goal::Closed) {
             Goal::Taking => mail.parts.end(),
-            Goal::Text(hunt) => hunt.finish(mail),
+            Goal::Text(hunt) => {
+                hunt.finish(mail)?;
+                match self.instead.take() {
+                    Some(Instead { text, begun }) if begun.is_none_or(|n| n == mail.begun) => {
+                        self.begin(Kind::Unread(Unread::Other), mail, |_| {})?;
+                        mail.parts.bytes(&text)?;
+                        mail.parts.end()
+                    }
+                    _ => Ok(()),
+                }
+            }
             Goal::Wrapped(wrapped) => wrapped.finish(mail),
             Goal::Nested(mut reader) => reader.finish(mail),
             Goal::Deciding | Goal::Skipping | Goal::Closed | Goal::Aside(_) | Goal::Fragment(_) => {
@@ -197,6 +240,11 @@ impl Content {
             let heard = bytes.get(..self.listens).unwrap_or(bytes);
             self.listens -= heard.len();
             mail.parts.words(Words::Text(heard));
+        }
+        if let Some(Instead { text, begun }) = &mut self.instead {
+            begun.get_or_insert(mail.begun);
+            let room = INSTEAD_BYTES_MAX - text.len();
+            text.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         }
         match &mut self.goal {
             Goal::Taking => mail.parts.bytes(bytes),
@@ -235,14 +283,27 @@ impl Content {
             }
             format => format,
         };
-        self.goal = match inside {
+        match inside {
             Some(format) => {
-                Goal::Wrapped(Box::new(Wrapped::new(format, self.label.clone(), self.wraps + 1)))
+                let wrapped = Wrapped::new(format, self.label.clone(), self.wraps + 1);
+                self.goal = Goal::Wrapped(Box::new(wrapped));
             }
-            None if unread.is_some() || is_binary(head) => Goal::Skipping,
-            None => Goal::Text(Box::new(Hunt::new(self.label.clone(), self.wraps))),
-        };
+            None if unread.is_some() || is_binary(head) => {
+                if self.label.names_package() {
+                    return self.begin(Kind::Unread(Unread::Other), mail, |_| {});
+                }
+                self.goal = Goal::Skipping;
+            }
+            None => self.hunt(),
+        }
         Ok(())
+    }
+
+    /// It is text, in which an encoded file may come.
+    fn hunt(&mut self) {
+        self.instead =
+            self.label.names_package().then(|| Instead { text: Vec::new(), begun: None });
+        self.goal = Goal::Text(Box::new(Hunt::new(self.label.clone(), self.wraps)));
     }
 
     /// Whether it may well hold a package; an archive may say so by a name that it begins with.
@@ -261,6 +322,7 @@ impl Content {
         let returned = self.label.returned;
         let mut part = Part { kind, name, returned, claims, piece: None, fragment: None };
         complete(&mut part);
+        mail.begun += 1;
         self.goal = Goal::Taking;
         mail.parts.begin(&part)
     }

@@ -10,9 +10,9 @@ use super::content::{Content, Label};
 use super::decode::{
     Base64, is_base64_line, is_naked_base64, is_uu_begin, is_uu_end, split_eol, uu_decode,
 };
-use super::museum::{self, BinHex, Yenc};
+use super::museum::{self, BinHex, Told, Yenc};
 use super::shar::{Line, Scanner};
-use super::{LINE_BYTES, Mail, Past, Unread};
+use super::{LINE_BYTES, Mail, Past, Unread, kind};
 use crate::model::limits::MIME_WRAPS_MAX;
 
 /// Decoded bytes that are handed on together.
@@ -214,6 +214,16 @@ enum After {
 
 impl Found {
     fn flush(&mut self, mail: &mut Mail) -> io::Result<()> {
+        if let Coding::BinHex(binhex) = &mut self.coding {
+            match binhex.told() {
+                Some(Told::Name(name)) => self.content.rename(&name),
+                Some(Told::Damaged(header)) if kind(&self.out).is_none() => {
+                    self.content.set_aside(Unread::Other);
+                    self.content.feed(&header, mail)?;
+                }
+                Some(Told::Damaged(_)) | None => {}
+            }
+        }
         self.content.feed(&self.out, mail)?;
         self.out.clear();
         Ok(())

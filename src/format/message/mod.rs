@@ -100,6 +100,12 @@ pub enum Unread {
          them and give the mail to \"remsync-deliver\""
     )]
     Piece,
+    /// It has the name of a package, and is something else, or nothing that can be read.
+    #[error(
+        "it has the name of a package and is none: something on its way put it there instead, or \
+         damaged it at its beginning; ask for the package once more, by another way if need be"
+    )]
+    Other,
 }
 
 /// A part that looks like something of ours.
@@ -290,6 +296,8 @@ struct Mail<'p> {
     /// Parts so far; the mail itself is the first.
     part_count: usize,
     mail_count: usize,
+    /// How many were handed on.
+    begun: usize,
     /// The outermost header block.
     top: Vec<u8>,
     top_returned: bool,
@@ -305,6 +313,7 @@ impl Mail<'_> {
             parts,
             part_count: 1,
             mail_count: 0,
+            begun: 0,
             top: Vec::new(),
             top_returned: false,
             claims: false,

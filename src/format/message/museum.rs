@@ -15,6 +15,15 @@ pub(super) struct BinHex {
     /// Name, type, lengths; complete once `left` is known.
     header: Vec<u8>,
     left: Option<u64>,
+    told: bool,
+}
+
+/// What the header of a BinHex file tells.
+pub(super) enum Told {
+    /// The name of the file.
+    Name(Vec<u8>),
+    /// It is damaged, or ends too early: what there is of it.
+    Damaged(Vec<u8>),
 }
 
 /// yEnc: each byte with 42 added, and a few escaped.
@@ -38,6 +47,8 @@ const BINHEX_SEXTETS: [u8; 256] = {
     table
 };
 const NONE: u8 = 0xff;
+/// Bytes of a name that a Macintosh gives.
+const BINHEX_NAME_BYTES_MAX: usize = 63;
 const RUN: u8 = 0x90;
 
 impl BinHex {
@@ -64,6 +75,21 @@ impl BinHex {
             }
         }
         self.left == Some(0)
+    }
+
+    /// Returns what the header tells, once; what follows it may lack its end yet.
+    pub(super) fn told(&mut self) -> Option<Told> {
+        if std::mem::replace(&mut self.told, true) {
+            return None;
+        }
+        let length = usize::from(self.header.first().copied().unwrap_or_default());
+        let name = self.header.get(1..=length).unwrap_or_default();
+        // A zero ends the name.
+        let is_sound = self.left.is_some()
+            && (1..=BINHEX_NAME_BYTES_MAX).contains(&length)
+            && self.header.get(length + 1) == Some(&0);
+        let text = if is_sound { name } else { &self.header };
+        Some(if is_sound { Told::Name(text.to_vec()) } else { Told::Damaged(text.to_vec()) })
     }
 
     fn packed(&mut self, byte: u8, out: &mut Vec<u8>) {
