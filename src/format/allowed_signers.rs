@@ -87,7 +87,7 @@ pub fn is_plain(address: &Address) -> bool {
 /// takes away.
 pub fn fits(patterns: &str, text: &str) -> bool {
     let mut is_in = false;
-    for pattern in patterns.split(',').map(str::trim) {
+    for pattern in patterns.split(',').map(str::trim).filter(|pattern| !pattern.is_empty()) {
         match pattern.strip_prefix('!') {
             Some(pattern) if fits_one(pattern.as_bytes(), text.as_bytes()) => return false,
             Some(_) => {}
@@ -378,7 +378,8 @@ mod tests {
         for (patterns, text, expected) in [
             ("a", "a", true),
             ("a", "ab", false),
-            ("", "", true),
+            ("", "", false),
+            (",b", "", false),
             ("", "a", false),
             ("*", "", true),
             ("a*c*e", "abcde", true),
