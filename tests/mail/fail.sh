@@ -43,6 +43,7 @@ rescan() {
 # ---- a queue without permission
 clear "${all[@]}"
 for account in "${all[@]}"; do
+  as "$account" mkdir -p "$(dirname "$(state_of "$account")")"
   install -d -m 000 "$(state_of "$account")"
 done
 send "$work/small.eml" "${all[@]}"
@@ -88,26 +89,41 @@ R
 
 # ---- a filter that is killed while a mail streams into it
 clear "${all[@]}"
-# Kills the filters that are in the middle of a large mail, until those of $1 accounts have died.
+# A filter that gets no further than five million bytes of a mail, for as long as it lives; dead and
+# not buried yet, it has no program any more.
+stopped_filter=/usr/local/bin/remsync-deliver-stopped
+install -m 755 "$work/the-filter" "$stopped_filter"
+rm -f /usr/local/bin/remsync-deliver
+cat >"$work/filter" <<F
+#!/bin/bash
+exec $stopped_filter "\$@" < <(head -c 5000000; while readlink /proc/\$\$/exe; do sleep 0.1; done >/dev/null 2>&1)
+F
+install -m 755 "$work/filter" /usr/local/bin/remsync-deliver
+# Kills the filters that wait in the middle of a large mail, until those of $1 accounts have died.
 kill_in_the_middle() {
   local left=$1 process read owner
   local -A killed=()
-  local until=$((SECONDS + 30))
+  local until=$((SECONDS + 60))
   while [ "$left" -gt 0 ] && [ "$SECONDS" -lt "$until" ]; do
     for process in /proc/[0-9]*; do
-      [ "$(readlink "$process/exe" 2>/dev/null)" = /usr/local/bin/remsync-deliver ] || continue
+      [ "$(readlink "$process/exe" 2>/dev/null)" = "$stopped_filter" ] || continue
       read=$(sed -n 's/^rchar: //p' "$process/io" 2>/dev/null)
       owner=$(stat -c %U "$process" 2>/dev/null) || continue
-      [ "${read:-0}" -gt 5000000 ] && [ -z "${killed[$owner]-}" ] || continue
+      [ "${read:-0}" -ge 4900000 ] && [ -z "${killed[$owner]-}" ] || continue
       kill -9 "${process#/proc/}" 2>/dev/null || continue
       killed[$owner]=yes
       left=$((left - 1))
     done
+    sleep 0.1
   done
   [ "$left" = 0 ]
 }
 send "$work/large.eml" "${all[@]}"
 check 'killed in the middle: each filter was' kill_in_the_middle ${#all[@]}
+restore_filter
+# Where somebody tried again meanwhile, that is one more.
+pkill -9 -x -f "$stopped_filter.*" || true
+rm -f "$stopped_filter"
 check 'killed in the middle: the mail of Sieve is in the inbox, flagged' is_flagged liz 1
 is_mended 'killed in the middle'
 rescan liz || true

@@ -13,7 +13,7 @@ check() {
   else
     fail "$what"
     { tail -n 8 /var/log/mail.log /var/log/dovecot.log; postqueue -p; } 2>&1 | sed 's/^/        /'
-    [ -z "${REMSYNC_MAIL_KEEP-}" ] || cp -r /var/log/. "$work"/*.said "$REMSYNC_MAIL_KEEP/"
+    [ -z "${REMSYNC_MAIL_KEEP-}" ] || cp -r /var/log/. "$REMSYNC_MAIL_KEEP/"
   fi
 }
 
