@@ -153,7 +153,8 @@ fn a_full_disk_was_told_without_saying_which() {
     let mut mount = Command::new("mount");
     mount.args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(&b.tree).stderr(Stdio::null());
     if !mount.status().is_ok_and(|status| status.success()) {
-        eprintln!("skipped: nothing can be mounted here");
+        assert!(!rustix::process::geteuid().is_root(), "nothing can be mounted");
+        eprintln!("skipped: only root may mount");
         return;
     }
     let copied =

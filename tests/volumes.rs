@@ -780,32 +780,65 @@ fn what_sharutils_writes_is_read() {
         &["-P", "-z", "-c", "-F", "-L", "30"],
         &["-P", "-B", "-L", "30", "-a", "-n", "remsync"],
     ] {
-        let mut command = Command::new("shar");
-        command.current_dir(dir.path()).arg("-q").args(options);
-        command.args(["-o", "part", ".remsync.tar.gz"]);
-        let made = match command.output() {
-            Ok(made) => made,
-            // tests/run installs it; elsewhere the shapes above have to do.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
-            Err(error) => panic!("{error}"),
-        };
-        assert!(made.status.success(), "{made:?}");
-        let mut files: Vec<PathBuf> = fs::read_dir(dir.path())
-            .unwrap()
-            .map(|file| file.unwrap().path())
-            .filter(|path| path.file_stem().is_some_and(|stem| stem == "part"))
-            .collect();
-        files.sort();
-        let parts: Vec<String> =
-            files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
-        assert_eq!(parts.len() > 1, options.contains(&"-L"), "{options:?}");
+        let parts = sharutils(dir.path(), options);
         let site = Site::knowing_a();
         for mail in shar_mails("a@a.example", &parts).iter().rev() {
             site.deliver(mail);
         }
         site.holds_only(&package);
-        files.iter().for_each(|file| fs::remove_file(file).unwrap());
     }
+}
+
+#[test]
+fn what_sharutils_packed_in_other_ways_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let name = dir.path().join(".remsync.tar.gz");
+    for packer in ["bzip2", "xz"] {
+        for (pieces, state) in [(&[][..], "refused"), (&["-L", "30"], "waiting")] {
+            fs::write(&name, package(100_000)).unwrap();
+            let options = [&["-C", packer][..], pieces].concat();
+            let site = Site::knowing_a();
+            for mail in shar_mails("a@a.example", &sharutils(dir.path(), &options)) {
+                site.deliver(&mail);
+            }
+            let states = site.states();
+            assert_eq!(states.len(), 1, "{options:?}");
+            assert_eq!(states[0].0, state, "{options:?}");
+            let reason = format!("another kind ({packer})");
+            assert!(states[0].1.contains(&reason), "{options:?}: {}", states[0].1);
+        }
+    }
+    // What does not say that it is a package is other people's.
+    fs::rename(&name, dir.path().join("photos")).unwrap();
+    let site = Site::knowing_a();
+    for part in sharutils_of(dir.path(), "photos", &["-C", "xz"]) {
+        let mail = format!("From: a@a.example\nSubject: photos\n\n{part}");
+        assert_eq!(site.deliver_with(&["--if-package"], mail.as_bytes()), 1, "{}", site.log());
+    }
+    assert_eq!(site.states(), []);
+}
+
+/// The parts of an archive of the package in this folder, by the real program.
+fn sharutils(dir: &Path, options: &[&str]) -> Vec<String> {
+    let parts = sharutils_of(dir, ".remsync.tar.gz", options);
+    assert_eq!(parts.len() > 1, options.contains(&"-L"), "{options:?}");
+    parts
+}
+
+fn sharutils_of(dir: &Path, name: &str, options: &[&str]) -> Vec<String> {
+    let mut command = Command::new("shar");
+    command.current_dir(dir).arg("-q").args(options).args(["-o", "part", name]);
+    let made = command.output().expect("sharutils");
+    assert!(made.status.success(), "{made:?}");
+    let mut files: Vec<PathBuf> = fs::read_dir(dir)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.file_stem().is_some_and(|stem| stem == "part"))
+        .collect();
+    files.sort();
+    let parts = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    files.iter().for_each(|file| fs::remove_file(file).unwrap());
+    parts
 }
 
 // ---- strangers

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
@@ -62,6 +63,11 @@ impl Incoming {
         let file = self.file.get_ref();
         self.foreign = is_foreign(file)?;
         if self.foreign { file.set_len(0) } else { Ok(()) }
+    }
+
+    /// Where it is written.
+    pub(super) fn path(&self) -> &Path {
+        &self.path.0
     }
 
     /// Returns the bytes written so far.

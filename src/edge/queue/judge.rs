@@ -37,7 +37,7 @@ pub enum Judgement {
 }
 
 /// Bytes that tell what a file is.
-const HEAD_BYTES: u64 = 64;
+pub(super) const HEAD_BYTES: u64 = 64;
 /// What of a package is judged on delivery; rows and members are held in memory.
 const JUDGED_MEMBERS_MAX: u32 = 10_000;
 const JUDGED_ORDERS_BYTES_MAX: u64 = 256 << 10;

@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 use self::incoming::What;
 pub use self::incoming::{Claim, IncomingPart, SpooledPart};
 pub(super) use self::incoming::{is_volume_cut_short, whole_of_volume};
-use self::joint::Joint;
+use self::joint::{Joint, begin_of};
 use self::set::{Joined, Kept, Share, Slice};
 use super::disk::{at, exists, make_dir, names, now_ms, remove_file, sync_dir};
 use super::{
@@ -202,7 +202,7 @@ impl Queue {
             What::Volume(volume) => Placed::volume(volume),
             What::Piece(piece, edges) => {
                 let placed = Placed::piece(piece, *edges, &arrival.from, subject);
-                let is_ours = !edges.first || begins_as_ours(&part.path.0)?;
+                let is_ours = !edges.first || begins_as_ours(&part)?;
                 match placed.filter(|_| is_ours) {
                     Some(placed) => placed,
                     None => return Ok((Taken::Foreign, Vec::new())),
@@ -442,12 +442,14 @@ fn counted_subject(subject: &str) -> Option<(u32, u32)> {
     })
 }
 
-/// Whether an encoded file begins as a package does, or as one that is packed or sealed once more.
-fn begins_as_ours(path: &Path) -> Result<bool, QueueError> {
-    let mut head = Vec::new();
+/// Whether an encoded file begins as a package does, or as one that is packed or sealed once more;
+/// one that says it is a package may be packed in ways that are not read.
+fn begins_as_ours(part: &SpooledPart) -> Result<bool, QueueError> {
+    let path = &part.path.0;
     let text = BufReader::new(File::open(path).map_err(at(path))?);
-    Decoder::new(text).take(64).read_to_end(&mut head).map_err(at(path))?;
-    Ok(head.is_empty() || matches!(message::kind(&head), Some(Kind::Gzip | Kind::Sealed)))
+    let head = begin_of(Decoder::new(text)).map_err(at(path))?;
+    let is_read = matches!(message::kind(&head), Some(Kind::Gzip | Kind::Sealed));
+    Ok(head.is_empty() || is_read || part.claims() && message::unread(&head).is_some())
 }
 
 /// What is known of a set.

@@ -276,6 +276,11 @@ pub fn kind(bytes: &[u8]) -> Option<Kind> {
     text.starts_with(b"-----BEGIN SSH SIGNATURE-----").then_some(Kind::Signature)
 }
 
+/// Returns why a file that begins so cannot be read, where it is known to be such a one.
+pub fn unread(head: &[u8]) -> Option<Unread> {
+    wrapped::unread(head)
+}
+
 /// Whether a part of this type may say in words what became of a mail.
 fn is_wordy(content_type: &str) -> bool {
     content_type.is_empty()

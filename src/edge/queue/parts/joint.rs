@@ -11,6 +11,7 @@ use super::set::{self, Joined, Share, Slice};
 use super::{Whole, WholeMail};
 use crate::edge::lock::Lock;
 use crate::edge::queue::disk::at;
+use crate::edge::queue::judge::HEAD_BYTES;
 use crate::edge::queue::{Incoming, Judgement, Queue, QueueError, Spooled};
 use crate::format::digest::hex;
 use crate::format::message::shar::Decoder;
@@ -73,40 +74,53 @@ impl Queue {
 
     /// Joins volumes; `None` where the whole is not the one that they name.
     fn joined(&self, slices: Vec<Slice>, whole: &[u8; 32]) -> Result<Option<Spooled>, QueueError> {
-        let incoming = self.copied(&mut Joined::new(slices))?;
+        let incoming = copied(self.incoming()?, &mut Joined::new(slices))?;
         // Of what is plainly foreign the rest was not written, and its digest is not known.
         let is_it = incoming.foreign || incoming.digest.clone().finalize()[..] == whole[..];
         if is_it { incoming.settle().map(Some) } else { Ok(None) }
     }
 
-    /// Decodes the pieces of one file; one that the archive packed once more is unpacked.
+    /// Decodes the pieces of one file; one that the archive packed once more is unpacked. What it
+    /// packed otherwise is refused where it `claims` to be a package; several pieces always do.
     pub(super) fn decoded(&self, slices: &[Slice], claims: bool) -> Result<Spooled, QueueError> {
         let file = || encoded(slices);
         let mut head = Vec::new();
         // That it cannot be unpacked is for others to find.
         let _ = MultiGzDecoder::new(file()).take(3).read_to_end(&mut head);
         let text_bytes: u64 = slices.iter().map(|slice| slice.length).sum();
-        let incoming = match message::kind(&head) {
+        let begin = begin_of(file()).map_err(at(&self.parts_dir()))?;
+        let unread = message::unread(&begin).filter(|_| claims || slices.len() > 1);
+        let incoming = self.incoming()?.claiming(claims || unread.is_some());
+        if let Some(why) = unread {
+            return copied(incoming, &mut file())?.settle_refused(why.to_string());
+        }
+        match message::kind(&head) {
             // What is packed already gets no smaller: more than this is a bomb.
             Some(Kind::Gzip) => {
                 let most = text_bytes.saturating_add(RATIO_FREE_BYTES);
-                self.copied(&mut Forgiving(MultiGzDecoder::new(file()).take(most)))?
+                copied(incoming, &mut Forgiving(MultiGzDecoder::new(file()).take(most)))?.settle()
             }
-            _ => self.copied(&mut file())?,
-        };
-        incoming.claiming(claims).settle()
+            _ => copied(incoming, &mut file())?.settle(),
+        }
     }
+}
 
-    fn copied(&self, from: &mut dyn Read) -> Result<Incoming, QueueError> {
-        let mut incoming = self.incoming()?;
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            match from.read(&mut buffer) {
-                Ok(0) => return Ok(incoming),
-                Ok(n) => incoming.write(buffer.get(..n).unwrap_or_default())?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(at(&self.parts_dir())(error)),
-            }
+/// Returns so much of a file as tells what it is.
+pub(super) fn begin_of(file: impl Read) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    file.take(HEAD_BYTES).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// Writes all that is read.
+fn copied(mut incoming: Incoming, from: &mut dyn Read) -> Result<Incoming, QueueError> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(incoming),
+            Ok(n) => incoming.write(buffer.get(..n).unwrap_or_default())?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(at(incoming.path())(error)),
         }
     }
 }
