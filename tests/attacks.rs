@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use support::archive::{Raw, orders_head, package, pax, raw, update};
 use support::trust::{
-    deliver, drop_all, mail, pack, packed_anew, processed, ssh_key, ssh_sign, trusting_pair,
+    base64, deliver, drop_all, mail, pack, packed_anew, processed, ssh_key, ssh_sign, trusting_pair,
 };
 use support::{Home, Ran, World, fingerprint};
 
@@ -189,6 +189,98 @@ fn a_signature_may_come_later_and_is_not_kept_out() {
     deliver(&b, &mail(&package, &[good.unwrap()]));
     assert_eq!(processed(&b).0, "done");
     assert_eq!(b.text("f"), "two\n");
+}
+
+/// Signatures that nobody judged yet give way to the one that vouches, and to no other.
+#[test]
+fn eight_false_signatures_keep_no_true_one_out() {
+    let world = World::new();
+    let (a, b) = trusting_pair(&world);
+    let junk = |n: u8| {
+        let text = format!("-----BEGIN SSH SIGNATURE-----\nAAA{n}\n-----END SSH SIGNATURE-----\n");
+        text.into_bytes()
+    };
+    let strangers = ssh_key(&world, "stranger", "ed25519", "");
+    for (number, is_processed_between) in [(2, false), (3, true)] {
+        a.write("f", format!("{number}\n"));
+        let (file, good) = pack(&a, &number.to_string(), "b@b.example");
+        let package = fs::read(&file).unwrap();
+        deliver(&b, &mail(&package, &(0..8).map(junk).collect::<Vec<_>>()));
+        if is_processed_between {
+            assert_eq!(processed(&b).0, "held");
+            // One gives way, and is not judged yet.
+            deliver(&b, &mail(&package, &[junk(8)]));
+        }
+        deliver(&b, &mail(&package, &[junk(9), good.unwrap()]));
+        // What comes now drives nothing out.
+        deliver(&b, &mail(&package, &[ssh_sign(&strangers, "remsync", &file), junk(7)]));
+        assert_eq!(processed(&b).0, "done", "{number}");
+        assert_eq!(b.text("f"), format!("{number}\n"));
+    }
+}
+
+/// Whoever has the bytes of a package could send them as something that is put aside unread: then
+/// the package itself must not be taken for what was here before.
+#[test]
+fn what_was_refused_unread_keeps_no_package_out() {
+    let world = World::new();
+    let (a, b) = trusting_pair(&world);
+    let no_number = "Content-Type: message/partial; id=q";
+    let no_name = "Content-Type: message/partial; number=1; total=2";
+    for (number, header) in (2..).zip([None, Some(no_number), Some(no_name)]) {
+        let text = format!("{number}\n");
+        a.write("f", &text);
+        let (file, good) = pack(&a, &number.to_string(), "b@b.example");
+        let package = fs::read(&file).unwrap();
+        let head = "From: m@m.example\nSubject: [remsync]\nMIME-Version: 1.0\n";
+        let hostile = match header {
+            Some(header) => format!(
+                "{head}{header}\nContent-Disposition: attachment; filename=\"remsync.tar.gz\"\n\
+                 Content-Transfer-Encoding: base64\n\n{}\n",
+                base64(&package)
+            )
+            .into_bytes(),
+            None => [head.as_bytes(), b"\n", &half_a_yenc(&package)].concat(),
+        };
+        for _ in 0..2 {
+            deliver(&b, &hostile);
+            let (entries, _) = b.json(&["queue"]);
+            let last = entries.as_array().unwrap().last().unwrap().clone();
+            assert_eq!(last["state"], "refused", "{entries}");
+            assert_eq!(last["sha256"], support::archive::sha256(&package));
+        }
+        deliver(&b, &mail(&package, &[good.unwrap()]));
+        assert_eq!(processed(&b).0, "done", "{header:?}");
+        assert_eq!(b.text("f"), text);
+        // And not once more.
+        deliver(&b, &hostile);
+        assert_eq!(processed(&b).0, "");
+        let refused = b.top.join(".local/state/remsync/queue/refused");
+        assert_eq!(fs::read_dir(refused).unwrap().count(), 0);
+    }
+}
+
+/// All of some bytes as yEnc that says it is one of two parts.
+fn half_a_yenc(bytes: &[u8]) -> Vec<u8> {
+    let size = bytes.len();
+    let mut out = format!(
+        "=ybegin part=1 total=2 line=128 size={} name=remsync.tar.gz\n=ypart begin=1 end={size}\n",
+        2 * size
+    )
+    .into_bytes();
+    for chunk in bytes.chunks(60) {
+        for byte in chunk.iter().map(|byte| byte.wrapping_add(42)) {
+            match byte {
+                0 | b'\t' | b'\n' | b'\r' | b' ' | b'.' | b'=' => {
+                    out.extend([b'=', byte.wrapping_add(64)]);
+                }
+                byte => out.push(byte),
+            }
+        }
+        out.push(b'\n');
+    }
+    out.extend(format!("=yend size={size} part=1\n").into_bytes());
+    out
 }
 
 #[test]

@@ -109,6 +109,32 @@ fn sealed_and_not_vouched_for_is_held_all_the_same() {
     assert_eq!(b.text("f"), "one\n");
 }
 
+/// Whoever sees a sealed mail can send its package ahead, without the signature.
+#[test]
+fn a_signature_that_comes_after_what_was_sealed_is_not_lost() {
+    let world = World::new();
+    let (a, b) = trusting_pair(&world);
+    a.run(&["key", "seal", "b@b.example"]).done();
+    a.write("f", "two\n");
+    let (file, signature) = pack(&a, "package", "b@b.example");
+    let sealed = fs::read(&file).unwrap();
+    let with = |signatures: &[Vec<u8>]| {
+        let text = String::from_utf8(mail(&sealed, signatures)).unwrap();
+        deliver(&b, text.replace(".tar.gz.sig\"", ".tar.gz.sig.age\"").as_bytes());
+    };
+    with(&[]);
+    assert_eq!(processed(&b), ("held".to_owned(), "it is not signed".to_owned()));
+    with(&[]);
+    let (entries, _) = b.json(&["queue"]);
+    let states: Vec<_> = entries.as_array().unwrap().iter().map(|entry| &entry["state"]).collect();
+    assert_eq!(states, ["done", "done", "held"], "it is no news");
+    with(&[signature.clone().unwrap()]);
+    assert_eq!(processed(&b).0, "done");
+    assert_eq!(b.text("f"), "two\n");
+    with(&[signature.unwrap()]);
+    assert_eq!(processed(&b).0, "", "it was taken in");
+}
+
 #[test]
 fn nothing_goes_out_open_that_should_be_sealed() {
     let world = World::new();
@@ -489,7 +515,18 @@ fn sealed_volumes_tell_nothing_either() {
     let signers = b.top.join("allowed_signers");
     assert!(ssh_verifies(&signers, "a@a.example", &package, &fs::read(&sig).unwrap()));
 
-    for mail in mails.iter().rev() {
+    // Whoever saw them sends them ahead, without the signature.
+    for (volume, number) in volumes.iter().zip(1..) {
+        let text = String::from_utf8(mail(volume, &[])).unwrap();
+        let name = format!("remsync.tar.gz.age.{number}of{}\"", volumes.len());
+        deliver(&b, text.replace("remsync.tar.gz\"", &name).as_bytes());
+    }
+    assert_eq!(processed(&b), ("held".to_owned(), "it is not signed".to_owned()));
+    for (at, mail) in mails.iter().rev().enumerate() {
+        // A listing in between loses none.
+        if at == 2 {
+            b.json(&["queue"]);
+        }
         b.deliver(mail).done();
     }
     assert_eq!(processed(&b).0, "done");

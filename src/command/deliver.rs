@@ -325,12 +325,8 @@ impl Delivery<'_> {
     ) -> Result<(), QueueError> {
         let origin = origin_of(&spooled, &envelope.from);
         let words = words_of(&spooled.judgement);
-        let arrival = Arrival {
-            from: envelope.from.clone(),
-            message_id: envelope.message_id.clone(),
-            signatures: signatures.to_vec(),
-            known: vouch::known(self.places, self.settings, &spooled, origin, signatures),
-        };
+        let voucher = vouch::known(self.places, self.settings, &spooled, origin, signatures);
+        let arrival = arrival(envelope, signatures, voucher);
         let bytes = spooled.size_bytes;
         let delivered = self.queue.deliver(spooled, &arrival)?;
         self.log_entry(&delivered, bytes, &words);
@@ -346,12 +342,8 @@ impl Delivery<'_> {
         joined_max: usize,
     ) -> Result<bool, DeliverError> {
         let from = envelope.from.as_str();
-        let arrival = Arrival {
-            from: envelope.from.clone(),
-            message_id: envelope.message_id.clone(),
-            signatures: signatures.to_vec(),
-            known: vouch::known_part(self.places, self.settings, &part, from, signatures),
-        };
+        let voucher = vouch::known_part(self.places, self.settings, &part, from, signatures);
+        let arrival = arrival(envelope, signatures, voucher);
         let bytes = part.size_bytes;
         let (taken, dropped) = self.queue.take_part(part, &arrival, &envelope.subject)?;
         for id in dropped {
@@ -383,8 +375,8 @@ impl Delivery<'_> {
                 let (bytes, words) = (whole.spooled.size_bytes, words_of(&whole.spooled.judgement));
                 let (spooled, signatures) = (&whole.spooled, &whole.arrival.signatures);
                 let origin = origin_of(spooled, &whole.arrival.from);
-                let known = vouch::known(self.places, self.settings, spooled, origin, signatures);
-                let delivered = self.queue.deliver_whole(*whole, known)?;
+                let voucher = vouch::known(self.places, self.settings, spooled, origin, signatures);
+                let delivered = self.queue.deliver_whole(*whole, voucher.known)?;
                 self.log_entry(&delivered, bytes, &format!("joined, {words}"));
                 return Ok(true);
             }
@@ -470,6 +462,17 @@ fn queued(notice: Notice, mail: SentMail) -> QueuedNotice {
         reported_by: notice.reported_by,
         limit_bytes: limit_bytes.filter(|bytes| *bytes >= MAIL_LIMIT_BYTES_MIN),
         received_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// What a mail brought with a package or a part of one.
+fn arrival(envelope: &Envelope, signatures: &[Vec<u8>], voucher: vouch::Voucher) -> Arrival {
+    Arrival {
+        from: envelope.from.clone(),
+        message_id: envelope.message_id.clone(),
+        signatures: signatures.to_vec(),
+        proof: voucher.proof,
+        known: voucher.known,
     }
 }
 

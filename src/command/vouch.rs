@@ -80,6 +80,15 @@ pub fn tell_faults(session: &Session, trust: &Trust) {
     }
 }
 
+/// How well whoever sent something is known, and which signature says so.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Voucher {
+    /// How much room there is for it.
+    pub known: Known,
+    /// The signature that vouches for it.
+    pub proof: Option<usize>,
+}
+
 /// Says whether a package comes from somebody whom we know: an address proves nothing, a signature
 /// does, and the settings may take one for the other.
 pub fn known(
@@ -88,9 +97,9 @@ pub fn known(
     package: &Spooled,
     origin: &str,
     signatures: &[Vec<u8>],
-) -> Known {
+) -> Voucher {
     known_by(places, settings, origin, |trust, now_ms| {
-        trust.standing(&package.open().ok()?, signatures, origin, now_ms).ok()
+        trust.proof(&package.open().ok()?, signatures, origin, now_ms).ok()?
     })
 }
 
@@ -102,13 +111,13 @@ pub fn known_part(
     part: &SpooledPart,
     from: &str,
     signatures: &[Vec<u8>],
-) -> Known {
+) -> Voucher {
     let Some(volume) = part.volume() else {
         return known_by(places, settings, from, |_, _| None);
     };
     let origin = volume.here.as_str();
     known_by(places, settings, origin, |trust, now_ms| {
-        Some(trust.standing_of_sha256(&volume.whole, signatures, origin, now_ms))
+        trust.proof_of_sha256(&volume.whole, signatures, origin, now_ms)
     })
 }
 
@@ -117,19 +126,19 @@ fn known_by(
     places: &Places,
     settings: &Settings,
     origin: &str,
-    standing: impl FnOnce(&Trust, u64) -> Option<Standing>,
-) -> Known {
+    proof: impl FnOnce(&Trust, u64) -> Option<usize>,
+) -> Voucher {
     let projects = places.projects_with(origin);
     if projects.is_empty() {
-        return Known::No;
+        return Voucher::default();
     }
-    if projects.iter().any(|project| settings.unsigned_in(project) == Unsigned::Accept) {
-        return Known::Proved;
-    }
+    let is_content =
+        projects.iter().any(|project| settings.unsigned_in(project) == Unsigned::Accept);
     let trust = Trust::load(&places.allowed_signers(settings), &places.revoked_keys(settings));
     let now_ms = Timestamp::now().as_millisecond().unsigned_abs();
-    let standing = trust.ok().and_then(|trust| standing(&trust, now_ms));
-    if standing.is_some_and(|standing| standing.is_good()) { Known::Proved } else { Known::Says }
+    let proof = trust.ok().and_then(|trust| proof(&trust, now_ms));
+    let known = if is_content || proof.is_some() { Known::Proved } else { Known::Says };
+    Voucher { known, proof }
 }
 
 /// Why a package may not be applied; `None` where its signature is good, the settings let it, or a

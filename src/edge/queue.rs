@@ -160,6 +160,8 @@ pub struct Arrival {
     pub message_id: String,
     /// Detached signatures that came with it.
     pub signatures: Vec<Vec<u8>>,
+    /// Which of them vouches for it, if one does.
+    pub proof: Option<usize>,
     /// Whether a project of this account knows its originator.
     pub known: Known,
 }
@@ -368,9 +370,18 @@ impl Queue {
     /// # Errors
     /// Where that cannot be written.
     pub fn retire(&self, entry: &Entry) -> Result<(), QueueError> {
+        self.retire_opened(entry, None)
+    }
+
+    /// As [`Queue::retire`], of what was sealed: what was `inside` has this digest.
+    ///
+    /// # Errors
+    /// As [`Queue::retire`].
+    pub fn retire_opened(&self, entry: &Entry, inside: Option<[u8; 32]>) -> Result<(), QueueError> {
         self.change(entry, |record| {
             record.state = EntryState::Done;
             record.reason.clear();
+            record.inside = inside;
         })?;
         if let Some(record) = self.record(&entry.sha256)? {
             self.finish(&entry.sha256, &record)?;
@@ -458,11 +469,16 @@ impl Queue {
                 Some(before) if before.state.waits() => {
                     exists(&self.waiting_path(&spooled.sha256, before.sealed))
                 }
-                Some(_) => return Ok(delivered(false, Outcome::Already)),
-                None => false,
+                Some(before)
+                    if record.state == EntryState::Refused
+                        || !self.are_news(before, !arrival.signatures.is_empty())? =>
+                {
+                    return Ok(delivered(false, Outcome::Already));
+                }
+                Some(_) | None => false,
             };
             if here {
-                self.add_signatures(&spooled.sha256, &arrival.signatures)?;
+                self.add_signatures(&spooled.sha256, arrival)?;
                 return Ok(delivered(false, Outcome::Already));
             }
             if record.state == EntryState::Refused {
@@ -472,10 +488,11 @@ impl Queue {
             if !self.admit(&record)? {
                 return Ok(delivered(true, Outcome::NotKept));
             }
-            self.add_signatures(&spooled.sha256, &arrival.signatures)?;
+            self.add_signatures(&spooled.sha256, arrival)?;
             // A note without its file was left by a crash, or the file was taken away by hand.
             if self.write_record(&spooled.sha256, &record, before.is_some())? {
                 self.publish(&spooled, &self.waiting_path(&spooled.sha256, record.sealed))?;
+                self.forget_refused(&spooled.sha256, before.as_ref())?;
                 return Ok(delivered(true, Outcome::Queued));
             }
             self.with_tally(|tally| tally.count(&record, true, -1))?;

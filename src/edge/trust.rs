@@ -82,42 +82,58 @@ impl Trust {
         origin: &str,
         now_ms: u64,
     ) -> io::Result<Standing> {
-        self.best(
-            &mut Digests { package: Some(package), sha256: None, sha512: None },
-            signatures,
-            origin,
-            now_ms,
-        )
+        let mut digests = Digests { package: Some(package), sha256: None, sha512: None };
+        let mut best = Standing::Unsigned;
+        for text in signatures {
+            let standing = self.standing_of_one(&mut digests, text, origin, now_ms)?;
+            best = best.max(standing);
+        }
+        Ok(best)
     }
 
-    /// As [`Trust::standing`], of a package of which no more than its SHA-256 is here: a signature
-    /// that was made of another digest vouches for nothing yet.
-    pub fn standing_of_sha256(
+    /// Returns which of the signatures vouches for the package, if one does.
+    ///
+    /// # Errors
+    /// The package cannot be read.
+    pub fn proof(
+        &self,
+        package: &File,
+        signatures: &[Vec<u8>],
+        origin: &str,
+        now_ms: u64,
+    ) -> io::Result<Option<usize>> {
+        let mut digests = Digests { package: Some(package), sha256: None, sha512: None };
+        self.first_good(&mut digests, signatures, origin, now_ms)
+    }
+
+    /// As [`Trust::proof`], of a package of which no more than its SHA-256 is here: a signature that
+    /// was made of another digest vouches for nothing yet.
+    pub fn proof_of_sha256(
         &self,
         sha256: &[u8; 32],
         signatures: &[Vec<u8>],
         origin: &str,
         now_ms: u64,
-    ) -> Standing {
+    ) -> Option<usize> {
         let sha256 = Some(sha256.to_vec());
         let mut digests = Digests { package: None, sha256, sha512: None };
         // What reads no file cannot fail.
-        self.best(&mut digests, signatures, origin, now_ms).unwrap_or(Standing::Unsigned)
+        self.first_good(&mut digests, signatures, origin, now_ms).unwrap_or_default()
     }
 
-    fn best(
+    fn first_good(
         &self,
         digests: &mut Digests<'_>,
         signatures: &[Vec<u8>],
         origin: &str,
         now_ms: u64,
-    ) -> io::Result<Standing> {
-        let mut best = Standing::Unsigned;
-        for text in signatures {
-            let standing = self.standing_of_one(digests, text, origin, now_ms)?;
-            best = best.max(standing);
+    ) -> io::Result<Option<usize>> {
+        for (at, text) in signatures.iter().enumerate() {
+            if self.standing_of_one(digests, text, origin, now_ms)?.is_good() {
+                return Ok(Some(at));
+            }
         }
-        Ok(best)
+        Ok(None)
     }
 
     fn standing_of_one(

@@ -69,18 +69,21 @@ pub fn open_entry(
         }
     };
     let signatures = signatures(queue, opener, entry);
+    let voucher = vouch::known(&session.places, &session.settings, &spooled, &origin, &signatures);
     let arrival = Arrival {
         from: entry.from.clone(),
         message_id: entry.message_id.clone(),
-        known: vouch::known(&session.places, &session.settings, &spooled, &origin, &signatures),
+        known: voucher.known,
+        proof: voucher.proof,
         signatures,
     };
+    let inside = spooled.sha256;
     let Delivered { id, outcome, .. } = queue.deliver(spooled, &arrival)?;
     if outcome == Outcome::NotKept {
         let why = "the room for packages that nobody whom we know signed is full";
         return Ok(Opened::Held(why.to_owned()));
     }
-    queue.retire(entry)?;
+    queue.retire_opened(entry, Some(inside))?;
     Ok(Opened::Entry(id))
 }
 

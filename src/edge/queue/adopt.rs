@@ -191,7 +191,8 @@ impl Queue {
             });
             match read {
                 Ok(n) if n as u64 <= SIGNATURE_BYTES_MAX => {
-                    self.add_signatures(sha256, &[bytes])?;
+                    let signatures = vec![bytes];
+                    self.add_signatures(sha256, &Arrival { signatures, ..Arrival::default() })?;
                     remove_file(&path)?;
                 }
                 Ok(_) => strays.push((path, format!("over {SIGNATURE_BYTES_MAX} bytes"))),

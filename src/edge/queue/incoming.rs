@@ -95,6 +95,7 @@ impl Incoming {
     fn settle_as(self, refused: Option<String>) -> Result<Spooled, QueueError> {
         let Incoming { path, file, digest, bytes, foreign, claims } = self;
         let file = file.into_inner().map_err(|error| at(&path.0)(error.into_error()))?;
+        let unread = refused.is_some();
         let (judgement, end) = match refused {
             Some(reason) => (Judgement::Refused(reason), bytes),
             None if foreign => (Judgement::NotAPackage, bytes),
@@ -108,8 +109,13 @@ impl Incoming {
                 judged => judged,
             },
         };
-        let mut spooled =
-            Spooled { path, sha256: digest.finalize().into(), size_bytes: bytes, judgement };
+        let mut spooled = Spooled {
+            path,
+            sha256: digest.finalize().into(),
+            size_bytes: bytes,
+            judgement,
+            unread,
+        };
         if end < bytes {
             file.set_len(end).map_err(at(&spooled.path.0))?;
             spooled.size_bytes = end;
@@ -133,6 +139,8 @@ pub struct Spooled {
     pub size_bytes: u64,
     /// What they are.
     pub judgement: Judgement,
+    /// Refused for the way in which they came, and not for what they are.
+    pub(super) unread: bool,
 }
 
 impl Spooled {

@@ -33,6 +33,7 @@ pub(super) use self::incoming::{is_volume_cut_short, whole_of_volume};
 use self::joint::{Joint, begin_of};
 use self::set::{Joined, Kept, Share, Slice};
 use super::disk::{at, exists, make_dir, names, now_ms, remove_file, sync_dir};
+use super::signatures::is_signature;
 use super::{
     Arrival, Delivered, HOUR_MS, Judgement, Known, Outcome, Queue, QueueError, Spooled, short_id,
 };
@@ -43,9 +44,7 @@ use crate::format::message::{self, Fragment, Kind};
 use crate::format::note::{text_of, values_of};
 use crate::format::statement;
 use crate::format::volume::Volume;
-use crate::model::limits::{
-    PARTS_BYTES_MAX, PARTS_DAYS_MAX, PARTS_MAX, SIGNATURES_MAX, VOLUMES_MAX,
-};
+use crate::model::limits::{PARTS_BYTES_MAX, PARTS_DAYS_MAX, PARTS_MAX, VOLUMES_MAX};
 
 /// What became of a part.
 #[derive(Debug)]
@@ -353,7 +352,12 @@ impl Queue {
             let Some(lock) = self.try_lock_set(&id)? else { continue };
             let set = self.set(&id)?;
             let is_old = set.note.last_ms.saturating_add(self.part_bounds.age_ms_max) < now_ms();
-            if is_old || !set.kept.is_empty() && self.record(&id)?.is_some() {
+            let record = if set.kept.is_empty() { None } else { self.record(&id)? };
+            let is_ended = match &record {
+                Some(record) => !self.are_news(record, true)?,
+                None => false,
+            };
+            if is_old || is_ended {
                 self.remove_set(&id)?;
             } else if set.note.reason.is_empty()
                 && let Joint::Whole(whole) = self.join(id, lock)?
@@ -603,7 +607,7 @@ impl Queue {
     ) -> Result<Taken, QueueError> {
         let SpooledPart { path, size_bytes, sha256, .. } = part;
         let judgement = Judgement::Refused(reason.clone());
-        let spooled = Spooled { path, sha256, size_bytes, judgement };
+        let spooled = Spooled { path, sha256, size_bytes, judgement, unread: true };
         let delivered = self.deliver(spooled, arrival)?;
         Ok(match delivered.outcome {
             Outcome::Already => Taken::Already { id: delivered.id },
@@ -626,7 +630,9 @@ impl Queue {
             return Ok(None);
         }
         if is_here {
-            self.add_signatures(&done, &arrival.signatures)?;
+            self.add_signatures(&done, arrival)?;
+        } else if self.are_news(&record, !arrival.signatures.is_empty())? {
+            return Ok(None);
         }
         self.end_set(set, &done)?;
         Ok(Some(short_id(&done)))
@@ -648,13 +654,7 @@ impl Queue {
             // It may be what mends the set.
             note.reason.clear();
         })?;
-        let here = names(&dir)?.iter().filter(|name| is_signature(name.as_bytes())).count();
-        for signature in arrival.signatures.iter().take(SIGNATURES_MAX.saturating_sub(here)) {
-            let digest: [u8; 32] = Sha256::digest(signature).into();
-            let path = dir.join(format!("{}.sig", short_id(&digest)));
-            fs::rename(&self.temporary_with(signature)?.0, &path).map_err(at(&path))?;
-        }
-        Ok(())
+        self.add_set_signatures(&dir, arrival)
     }
 
     fn change_note(
@@ -689,7 +689,7 @@ impl Queue {
             signatures.push(fs::read(&path).map_err(at(&path))?);
         }
         let Note { from, message_id, known, .. } = set.note.clone();
-        Ok(Arrival { from, message_id, signatures, known })
+        Ok(Arrival { from, message_id, signatures, proof: None, known })
     }
 
     /// Ends a set whose whole is the entry `sha256`: it goes, but for a note where the entry's
@@ -720,10 +720,6 @@ impl Queue {
             _ => self.uncount_parts(&set),
         }
     }
-}
-
-fn is_signature(name: &[u8]) -> bool {
-    name.ends_with(b".sig")
 }
 
 /// How long a delivery waits for another that changes the same set: joining takes seconds.

@@ -2,7 +2,9 @@
 
 use super::disk::now_ms;
 use super::{Arrival, Entry, EntryState, Judgement, Known, Spooled};
+use crate::format::digest::hex;
 use crate::format::note::{text_of, values_of};
+use crate::format::statement;
 
 /// What `meta/DIGEST` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,10 @@ pub(super) struct Record {
     pub(super) sealed: bool,
     /// The name under which somebody dropped it into `new/`.
     pub(super) dropped: Vec<u8>,
+    /// Refused for the way in which it came: nobody looked at what it is.
+    pub(super) unread: bool,
+    /// Digest of the entry that it held, where it was sealed and is done.
+    pub(super) inside: Option<[u8; 32]>,
 }
 
 impl Record {
@@ -42,6 +48,8 @@ impl Record {
             known: arrival.known,
             sealed: false,
             dropped: Vec::new(),
+            unread: spooled.unread,
+            inside: None,
         };
         match &spooled.judgement {
             Judgement::Sound { title, origin, visit, serial } => {
@@ -63,7 +71,9 @@ impl Record {
 
     pub(super) fn text(&self) -> Vec<u8> {
         let (size, received, serial) = (self.size_bytes, self.received_ms, self.serial);
-        let lines: [(&str, &[u8]); 14] = [
+        let inside = self.inside.map_or_else(String::new, |digest| hex(&digest));
+        let word = |is_so: bool| if is_so { &b"yes"[..] } else { b"no" };
+        let lines: [(&str, &[u8]); 16] = [
             ("state", self.state.word().as_bytes()),
             ("size", &size.to_string().into_bytes()),
             ("received", &received.to_string().into_bytes()),
@@ -76,8 +86,10 @@ impl Record {
             ("reason", self.reason.as_bytes()),
             ("judged", &self.judged.to_string().into_bytes()),
             ("known", self.known.word().as_bytes()),
-            ("sealed", if self.sealed { b"yes" } else { b"no" }),
+            ("sealed", word(self.sealed)),
             ("dropped", &self.dropped),
+            ("unread", word(self.unread)),
+            ("inside", inside.as_bytes()),
         ];
         text_of(&lines)
     }
@@ -102,6 +114,8 @@ impl Record {
             known: Known::of_word(&text("known")),
             sealed: text("sealed") == "yes",
             dropped: bytes("dropped"),
+            unread: text("unread") == "yes",
+            inside: statement::hex(&bytes("inside")),
         })
     }
 }
@@ -123,6 +137,8 @@ impl Record {
             known: Known::No,
             sealed: entry.sealed,
             dropped: Vec::new(),
+            unread: false,
+            inside: None,
         }
     }
 }

@@ -231,6 +231,21 @@ impl Queue {
         }
     }
 
+    /// Forgets the bytes that were refused `before` the same came again, and wait now.
+    pub(super) fn forget_refused(
+        &self,
+        sha256: &[u8; 32],
+        before: Option<&Record>,
+    ) -> Result<(), QueueError> {
+        let Some(before) = before.filter(|before| before.state == EntryState::Refused) else {
+            return Ok(());
+        };
+        let path = self.refused_path(sha256, before.sealed);
+        let is_there = exists(&path);
+        remove_file(&path)?;
+        self.with_tally(|tally| tally.count(before, is_there, -1))
+    }
+
     fn recount(&self) -> Result<Tally, QueueError> {
         let mut tally = Tally { recounted_ms: now_ms(), ..Tally::default() };
         for name in names(&self.dir.join("new"))? {
