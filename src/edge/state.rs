@@ -327,7 +327,7 @@ impl State {
         let ledger_new = self.private(LEDGER_NEW);
         let ledger = write_new(&ledger_new, 0o600, |out| ledger::write(project, out))?;
         let remsync_new = self.dir.join(REMSYNC_NEW);
-        let remsync = write_new(&remsync_new, 0o666, |out| project::write(project, out))?;
+        let remsync = write_new(&remsync_new, 0o664, |out| project::write(project, out))?;
         let path = self.dir.join(REMSYNC);
         let is_same = self.remsync == Some(remsync.digest) && path.is_file();
         if is_same {

@@ -179,14 +179,15 @@ impl Root {
         Ok(Place { chain, name, made })
     }
 
-    /// Makes one folder of the tree, with the permissions that the user's umask leaves.
+    /// Makes one folder of the tree, with the permissions that the user's umask leaves; others than the
+    /// user and the group never write to it.
     fn make(
         &self,
         parent: BorrowedFd<'_>,
         part: &[u8],
         path: &TreePath,
     ) -> Result<OwnedFd, PlaceFault> {
-        let all = Mode::RWXU | Mode::RWXG | Mode::RWXO;
+        let all = Mode::RWXU | Mode::RWXG | Mode::ROTH | Mode::XOTH;
         let held = self.touched.hold(parent)?;
         match rustix::fs::mkdirat(parent, part, all) {
             Ok(()) => self.touched.add(held),
