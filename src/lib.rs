@@ -166,6 +166,7 @@
 //! | [`edge::runs`] | the history of runs |
 //! | [`edge::state`] | a project's own files |
 //! | [`edge::identities`] | where that is kept |
+//! | [`edge::private`] | files of our own, made anew |
 //! | [`edge::lock`] | locks that die with their holder |
 //! | [`edge::program`] | an editor, a merge tool |
 //! | [`edge::queue`] | incoming packages |

@@ -3,10 +3,11 @@
 //! Nothing here fails a command: what goes wrong is logged, and tried again by the next.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::edge::kept::{Bases, DAY_MS, Policy, prune};
+use crate::edge::private;
 use crate::edge::runs::{self, RUNS_BYTES_MAX};
 use crate::model::knowledge::{Cell, Knowledge, Row};
 use crate::model::project::Format;
@@ -55,7 +56,7 @@ pub fn tidy_up(session: &Session, open: &OpenProject) {
     if !is_due || session.options.dry_run {
         return;
     }
-    if let Err(error) = File::create(&stamp)
+    if let Err(error) = private::create(&stamp)
         .and_then(|file| file.set_modified(UNIX_EPOCH + Duration::from_millis(session.now_ms)))
     {
         log::warn!("{}: {error}", stamp.display());

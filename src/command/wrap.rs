@@ -12,6 +12,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::edge::outbox::Sealed;
+use crate::edge::private;
 use crate::edge::seal::seal;
 use crate::edge::signing::{Signer, digest_of};
 use crate::edge::trust;
@@ -100,7 +101,7 @@ impl Wrapper {
         let fault = |error: &dyn Display| Failure::new(format!("{}: {error}", out.display()));
         let mut from = File::open(package)
             .map_err(|error| Failure::new(format!("{}: {error}", package.display())))?;
-        let file = File::create(out).map_err(|error| fault(&error))?;
+        let file = private::create(out).map_err(|error| fault(&error))?;
         let mut file = BufWriter::with_capacity(1 << 16, file);
         seal(key, &mut from, &mut file).map_err(|error| fault(&error))?;
         drop(file);

@@ -3,11 +3,11 @@
 //! Written beside the old one and renamed, so that who looks at it always sees a whole one. Lost, it
 //! is heard again.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use super::private;
 use super::state::{State, StateError};
 use crate::format::identities;
 use crate::model::identities::Identities;
@@ -35,8 +35,7 @@ pub fn load(dir: &Path) -> Result<Identities, StateError> {
 pub fn save(state: &State, remembered: &Identities) -> Result<(), StateError> {
     let (path, new) = (state.private(NAME), state.private(NAME_NEW));
     let write = || {
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut file = private::create(&new)?;
         file.write_all(&identities::print(remembered))?;
         file.sync_all()?;
         fs::rename(&new, &path)?;

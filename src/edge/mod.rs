@@ -9,6 +9,7 @@ pub mod lock;
 pub mod log;
 pub mod outbox;
 pub mod places;
+pub mod private;
 pub mod program;
 pub mod push;
 pub mod queue;

@@ -16,14 +16,15 @@
 //! writes has the project's lock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::num::NonZeroU64;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::private;
 use crate::format::digest::hex;
 use crate::format::note::{text_of, unescaped};
 use crate::format::statement;
@@ -612,7 +613,9 @@ impl Outbox {
                 let above = self.dir.parent().unwrap_or(&self.dir);
                 File::open(above).and_then(|dir| dir.sync_all()).map_err(at(above))
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                private::check_folder(&self.dir).map_err(at(&self.dir))
+            }
             Err(error) => Err(at(&self.dir)(error)),
         }
     }
@@ -621,9 +624,7 @@ impl Outbox {
     fn replace(&self, path: &Path, text: &[u8]) -> Result<(), OutboxError> {
         let temporary = path.with_extension("new");
         let write = || {
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true).mode(0o600);
-            let mut file = options.open(&temporary)?;
+            let mut file = private::create(&temporary)?;
             file.write_all(text)?;
             file.sync_all()?;
             fs::rename(&temporary, path)
@@ -638,6 +639,10 @@ impl Outbox {
 
     /// Removes packages that no note names, and what a crash left.
     fn sweep(&self) -> Result<(), OutboxError> {
+        match private::check_folder(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            checked => checked.map_err(at(&self.dir))?,
+        }
         let mut kept: BTreeSet<PathBuf> = BTreeSet::new();
         for note in self.notes()? {
             let is_sealed = note.package.as_ref().is_some_and(|unsent| unsent.sealed.is_some());

@@ -6,12 +6,13 @@
 //! missing.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use super::private;
 use crate::format::note::{escaped, unescaped};
 use crate::format::settings::{self, Secret, Settings, SettingsFault};
 
@@ -284,12 +285,7 @@ impl Places {
         let temporary = self.state_dir.join(format!("projects.{}.tmp", std::process::id()));
         let write = || {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.state_dir)?;
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&temporary)?;
+            let mut file = private::create(&temporary)?;
             file.write_all(&text)?;
             file.sync_all()?;
             fs::rename(&temporary, &path)?;

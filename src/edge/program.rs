@@ -5,14 +5,16 @@
 //! respected, and the files are arguments. Invariant: a [`Bench`] holds nothing but files named by us.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+use super::private;
 
 /// A folder for one merge, removed when dropped.
 #[derive(Debug)]
@@ -55,9 +57,7 @@ impl Bench {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        options.open(self.path(name))?.write_all(bytes)
+        private::create(&self.path(name))?.write_all(bytes)
     }
 
     /// Reads one of its files, up to `bytes_max`.

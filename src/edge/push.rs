@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::lock::{Lock, LockError};
+use super::private;
 use super::secret::{SecretError, check_private_meta};
 use crate::format::digest::hex;
 use crate::format::push::{
@@ -327,12 +328,7 @@ impl Memory {
         let new = self.path.with_extension("new");
         let text = serde_json::to_vec_pretty(&self.said).unwrap_or_default();
         let write = || {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&new)?;
+            let mut file = private::create(&new)?;
             file.write_all(&text)?;
             file.sync_all()?;
             fs::rename(&new, &self.path)

@@ -10,6 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::private;
 use crate::format::runs;
 use crate::format::statement::TextFault;
 use crate::model::run::{Event, Kind, Run};
@@ -245,13 +246,7 @@ pub fn prune(path: &Path, oldest_ms: u64, bytes_max: u64) -> Result<usize, RunsE
     }
     let new = path.with_extension("new");
     let fail = |act, source| RunsError::Io { path: new.clone(), act, source };
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)
-        .map_err(|source| fail("cannot be written", source))?;
+    let mut file = private::create(&new).map_err(|source| fail("cannot be written", source))?;
     let written = file.write_all(&runs::print(&all)).and_then(|()| file.sync_all());
     written.map_err(|source| fail("cannot be written", source))?;
     fs::rename(&new, path).map_err(|source| fail("cannot take the old one's place", source))?;

@@ -22,6 +22,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 
 use super::lock::{Lock, LockError};
+use super::private;
 use crate::format::digest::hex;
 use crate::format::note::{escaped, unescaped};
 use crate::format::statement;
@@ -182,8 +183,8 @@ impl SentLog {
         let keep = if young > lines_max { lines_max - lines_max / 10 } else { young };
         let io = |source| SentError::Io { path: self.file.clone(), source };
         let new = self.file.with_extension("new");
-        let mut options = OpenOptions::new();
-        let out = open(&new, options.write(true).create(true).truncate(true)).map_err(io)?;
+        let _options = OpenOptions::new();
+        let out = private::create(&new).map_err(io)?;
         let mut out = BufWriter::with_capacity(64 << 10, out);
         let (mut left_out, mut written) = (young - keep, Ok(()));
         self.each(&mut |mail, line| {

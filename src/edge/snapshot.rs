@@ -3,13 +3,13 @@
 //! Invariant: each is replaced whole; what cannot be read is told, not taken for nothing.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::lock::{Lock, LockError};
+use super::private;
 use crate::format::snapshot::{
     SnapshotFault, parse_agreed, parse_plan, parse_snapshot, print_agreed, print_plan,
     print_snapshot,
@@ -148,8 +148,7 @@ fn read<T>(
 fn write(path: &Path, text: &[u8]) -> Result<(), SnapshotError> {
     let new = path.with_extension(format!("new.{}", std::process::id()));
     let write = || {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut file = private::create(&new)?;
         file.write_all(text)?;
         file.sync_all()?;
         fs::rename(&new, path)?;

@@ -4,13 +4,14 @@
 //! It decides no policy. Invariants: a file that others may write is not believed; bytes are hashed
 //! only where a key that we know could have signed them; a revoked key never vouches.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 
+use super::private;
 use super::signing::digest_of;
 use super::window::Window;
 use crate::format::allowed_signers::{self, AllowedSigners};
@@ -255,12 +256,7 @@ fn replace(path: &Path, text: &[u8]) -> Result<(), TrustError> {
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     let write = || {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
+        let mut file = private::create(&temporary)?;
         file.write_all(text)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;

@@ -1,11 +1,10 @@
 //! One package on disk: what its orders say, packed as it was hashed.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use crate::edge::private;
 use crate::edge::tree::Stat;
 use crate::format::orders as orders_text;
 use crate::format::package::{Level, Writer};
@@ -72,7 +71,7 @@ fn pack_at(
     bytes_max: u64,
 ) -> Result<Written, Failure> {
     let at = |error: std::io::Error| Failure::new(format!("{}: {error}", file.display()));
-    let out = create(file).map_err(at)?;
+    let out = private::create(file).map_err(at)?;
     let mut writer = Writer::new(BufWriter::with_capacity(1 << 16, out), level);
     writer.orders(&orders_text::print(told), 0).map_err(at)?;
     let mut changed = BTreeSet::new();
@@ -115,10 +114,6 @@ fn pack_at(
         counts if counts.keeps_ratio => Written::Sound,
         _ => Written::TooDense,
     })
-}
-
-fn create(file: &Path) -> std::io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)
 }
 
 /// Stands for a file that is gone; its package is not sent.

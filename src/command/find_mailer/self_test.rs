@@ -1,9 +1,9 @@
 //! One mail to oneself, by the real way, with a package that holds nothing; and the wait until the
 //! filter has put it into the queue.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use crate::edge::carrier::{self, Transport};
+use crate::edge::private;
 use crate::edge::queue::{Queue, QueueError};
 use crate::format::digest::{hex, sha256_of};
 use crate::format::mail::{Letter, message_id};
@@ -146,13 +147,7 @@ fn pack(session: &Session, to: &Address) -> Result<Parcel, Failure> {
     package.orders(&orders_text::print(&orders(session, to)), made_s).map_err(at)?;
     let bytes = package.finish().map_err(at)?;
     let (sha256, _) = sha256_of(bytes.as_slice()).map_err(at)?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(at)?;
+    let mut file = private::create(&path).map_err(at)?;
     file.write_all(&bytes).map_err(at)?;
     Ok(Parcel { path, sha256 })
 }
