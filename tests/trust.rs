@@ -506,3 +506,127 @@ fn waiting_entry(home: &Home) -> String {
     let mut new = entries.as_array().unwrap().iter().filter(|entry| entry["state"] == "new");
     new.next().unwrap()["id"].as_str().unwrap().to_owned()
 }
+
+/// A FIDO key in software, behind the socket of an agent: OpenSSH, PROTOCOL.u2f and PROTOCOL.agent.
+struct Token {
+    blob: Vec<u8>,
+    kind: &'static str,
+    pair: ssh_key::private::KeypairData,
+}
+
+impl Token {
+    fn new(kind: &'static str) -> Token {
+        use ssh_key::private::{EcdsaKeypair, Ed25519Keypair, KeypairData};
+        use ssh_key::rand_core::OsRng;
+        let (pair, halves) = match kind {
+            "sk-ssh-ed25519@openssh.com" => {
+                let pair = Ed25519Keypair::random(&mut OsRng);
+                let half = string(pair.public.as_ref());
+                (KeypairData::Ed25519(pair), half)
+            }
+            _ => {
+                let pair = EcdsaKeypair::random(&mut OsRng, ssh_key::EcdsaCurve::NistP256).unwrap();
+                let half = [string(b"nistp256"), string(pair.public_key_bytes())].concat();
+                (KeypairData::Ecdsa(pair), half)
+            }
+        };
+        let blob = [string(kind.as_bytes()), halves, string(b"ssh:")].concat();
+        Token { blob, kind, pair }
+    }
+
+    fn public_line(&self) -> String {
+        format!("{} {}", self.kind, support::trust::base64(&self.blob).replace('\n', ""))
+    }
+
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        use rsa::signature::Signer;
+        use sha2::{Digest, Sha256};
+        // Touched, for the ninth time.
+        let end = [1, 0, 0, 0, 9];
+        let signed = [&Sha256::digest(b"ssh:")[..], &end, &Sha256::digest(message)].concat();
+        let signature: ssh_key::Signature = self.pair.try_sign(&signed).unwrap();
+        [string(self.kind.as_bytes()), string(signature.as_bytes()), end.to_vec()].concat()
+    }
+
+    /// Answers at a socket until the test is over.
+    fn serve(self, socket: &Path) {
+        let listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut length = [0; 4];
+                while stream.read_exact(&mut length).is_ok() {
+                    let mut request = vec![0; u32::from_be_bytes(length) as usize];
+                    stream.read_exact(&mut request).unwrap();
+                    let answer = match request[0] {
+                        11 => [&[12, 0, 0, 0, 1][..], &string(&self.blob), &string(b"")].concat(),
+                        13 => {
+                            let rest = &request[5 + self.blob.len()..];
+                            let length = u32::from_be_bytes(rest[..4].try_into().unwrap());
+                            let message = &rest[4..4 + length as usize];
+                            [&[14][..], &string(&self.sign(message))].concat()
+                        }
+                        _ => vec![5],
+                    };
+                    stream.write_all(&string(&answer)).unwrap();
+                }
+            }
+        });
+    }
+}
+
+fn string(bytes: &[u8]) -> Vec<u8> {
+    [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
+}
+
+#[test]
+fn a_key_in_hardware_signs_and_is_believed_by_both() {
+    let world = World::new();
+    let (a, b) = trusting_pair(&world);
+    let config = fs::read_to_string(a.top.join("config.toml")).unwrap();
+    for (n, kind) in
+        ["sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"].into_iter().enumerate()
+    {
+        let token = Token::new(kind);
+        let public = world.path().join(format!("{n}.pub"));
+        fs::write(&public, token.public_line() + " touch me\n").unwrap();
+        let public = public.to_str().unwrap();
+        let settings = format!("{config}[trust]\nsign_key = \"{public}\"\n");
+        fs::write(a.top.join("config.toml"), settings).unwrap();
+        let socket = world.path().join(format!("{n}.socket"));
+        token.serve(&socket);
+        a.write("f", kind);
+        let folder = a.top.join(kind);
+        let mut command = a.command(support::REMSYNC);
+        command.args(["broadcast", "b@b.example", "--to"]).arg(&folder);
+        let output = command.env("SSH_AUTH_SOCK", &socket).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let mut files: Vec<PathBuf> =
+            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let (package, signature) = (&files[0], fs::read(&files[1]).unwrap());
+
+        let mail = |signature: &[u8]| mail(&fs::read(package).unwrap(), &[signature.to_vec()]);
+        deliver(&b, &mail(&signature));
+        assert!(processed(&b).1.contains("not trusted"), "{kind}");
+        b.run(&["key", "trust", "a@a.example", public]).done();
+        let signers = b.top.join("allowed_signers");
+        assert!(ssh_verifies(&signers, "a@a.example", package, &signature), "{kind}");
+        // One bit of the counter, which is signed too: the last byte of what is in base64.
+        let text = String::from_utf8(signature.clone()).unwrap();
+        let inside: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+        let mut blob = try_tool("base64", &["-d"], inside.as_bytes()).stdout;
+        *blob.last_mut().unwrap() ^= 1;
+        let forged = format!(
+            "-----BEGIN SSH SIGNATURE-----\n{}-----END SSH SIGNATURE-----\n",
+            support::trust::base64(&blob)
+        );
+        assert!(!ssh_verifies(&signers, "a@a.example", package, forged.as_bytes()), "{kind}");
+        drop_all(&b);
+        deliver(&b, &mail(forged.as_bytes()));
+        assert!(processed(&b).1.starts_with("bad signature"), "{kind}");
+        deliver(&b, &mail(&signature));
+        assert_eq!(processed(&b).0, "done", "{kind}");
+        assert_eq!(b.text("f"), kind);
+    }
+}
