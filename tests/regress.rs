@@ -433,6 +433,23 @@ fn json_of_a_broadcast_without_a_carrier_is_empty() {
     assert!(document["sites"][0]["error"].is_string(), "{document}");
 }
 
+#[test]
+fn a_full_disk_under_standard_error_stops_nothing() {
+    let world = World::new();
+    let a = world.home("a");
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    a.write("f", "f");
+    a.run(&["init", "--title", "T", "--here", "a@a.example", "--remote", "b@b.example"]).done();
+    a.write("bad\nname", "x");
+    for (words, status) in [(&["queue", "drop", "none"][..], 2), (&["-v", "broadcast"], 0)] {
+        let ran = a.command(REMSYNC).args(words).stderr(full()).output().unwrap();
+        assert_eq!(ran.status.code(), Some(status), "{words:?}");
+    }
+    // But an answer that nobody gets is no answer.
+    let ran = a.command(REMSYNC).arg("status").stdout(full()).output().unwrap();
+    assert_eq!(ran.status.code(), Some(2));
+}
+
 /// Two homes, and at b the first package of a project that b does not have, beside one it has.
 fn stranger(world: &World) -> (Home, String, Home) {
     let (b, c) = (world.home("b"), world.home("c"));

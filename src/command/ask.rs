@@ -1,7 +1,7 @@
 //! Questions put to a person at the terminal. End of input is "leave it".
 
 use std::ffi::OsStr;
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::edge::places::Places;
@@ -12,7 +12,7 @@ use crate::model::limits::PACKAGE_BYTES_MAX;
 use crate::model::version::Version;
 
 use super::grammar::Decision;
-use super::outcome::escaped_lines;
+use super::outcome::{escaped_lines, talk};
 use super::session::OpenProject;
 use super::sides::{Arrivals, Desk, Sides};
 use super::words::{describe_difference, describe_question, describe_side};
@@ -124,9 +124,7 @@ fn is_two_files(sides: &Sides) -> bool {
     sides.ours.file().is_some() && sides.theirs.file().is_some()
 }
 
-#[allow(clippy::print_stderr, reason = "standard error is the talk")]
 fn say(text: &str) {
     let lines: Vec<String> = text.split('\t').map(escaped_lines).collect();
-    eprint!("{}", lines.join("\t"));
-    let _ = std::io::stderr().flush();
+    talk(&lines.join("\t"));
 }

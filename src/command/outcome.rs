@@ -1,6 +1,7 @@
 //! How a command ends: the one table of exit statuses, errors with their hints, the tally line.
 
 use std::fmt;
+use std::io::Write;
 use std::process::ExitCode;
 
 use crate::model::path::escaped;
@@ -63,19 +64,22 @@ impl<E: std::error::Error> From<E> for Failure {
 }
 
 /// Tells a failure on standard error: `remsync: WHAT.` and `  hint: …`.
-#[allow(clippy::print_stderr, reason = "standard error is the talk")]
 pub fn tell_failure(failure: &Failure) {
     let what = escaped_lines(&failure.what);
-    eprintln!("remsync: {}.", what.trim_end_matches('.'));
+    talk(&format!("remsync: {}.\n", what.trim_end_matches('.')));
     if !failure.hint.is_empty() {
-        eprintln!("  hint: {}", escaped_lines(&failure.hint));
+        talk(&format!("  hint: {}\n", escaped_lines(&failure.hint)));
     }
 }
 
 /// Tells something on standard error; what could drive a terminal is escaped.
-#[allow(clippy::print_stderr, reason = "standard error is the talk")]
 pub fn tell(line: impl fmt::Display) {
-    eprintln!("{}", escaped_lines(&line.to_string()));
+    talk(&format!("{}\n", escaped_lines(&line.to_string())));
+}
+
+/// Writes on standard error, as it is. Where nobody hears it what is being done is done all the same.
+pub fn talk(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Prints the answer on standard output, what could drive a terminal escaped; a reader that has
@@ -111,7 +115,6 @@ pub fn answer_json(value: &serde_json::Value) {
 }
 
 fn print(text: &str) {
-    use std::io::Write;
     let mut out = std::io::stdout().lock();
     if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
         std::process::exit(Outcome::Failed as i32);

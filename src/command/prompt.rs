@@ -20,7 +20,7 @@ use super::completion::{candidates, quoted, word_at_end};
 use super::dialog::{Dialog, Next};
 use super::grammar::line;
 use super::options::Options;
-use super::outcome::{Failure, Outcome, tell, tell_failure};
+use super::outcome::{Failure, Outcome, talk, tell, tell_failure};
 use super::session::Session;
 
 /// Lines that the history keeps.
@@ -79,13 +79,12 @@ impl Lines {
     }
 
     /// Returns the next line; `None` at the end of input.
-    #[allow(clippy::print_stderr, reason = "the prompt is talk")]
     fn next(&mut self, dialog: &Dialog) -> Result<Option<Vec<u8>>, Failure> {
         let (editor, history) = match self {
             Lines::Edited(editor, history) => (editor, history),
             Lines::Plain => {
                 if std::io::stdin().is_terminal() {
-                    eprint!("{}", dialog.prompt());
+                    talk(&dialog.prompt());
                 }
                 // Bytes: the name of a file need not be UTF-8.
                 let mut line = Vec::new();
