@@ -55,6 +55,8 @@ pub struct Package {
     pub orders_bytes: u64,
     /// The numbered files; number `n` is at `n - 1`.
     pub members: Vec<Member>,
+    /// The length of the tar archive, what fills it up included.
+    pub unpacked_bytes: u64,
 }
 
 /// One numbered file.
@@ -289,7 +291,7 @@ fn read_all<R: Read>(
         orders.ok_or_else(|| PackageFault::refused("it holds no .remsync-work/orders"))?;
     let mut members = in_a_row(members)?;
     pair(&orders, &mut members)?;
-    Ok(Package { orders, orders_bytes, members })
+    Ok(Package { orders, orders_bytes, members, unpacked_bytes: archive.unpacked_bytes() })
 }
 
 fn read_orders<R: Read>(

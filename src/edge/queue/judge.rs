@@ -58,15 +58,30 @@ pub fn judge(file: &File) -> io::Result<(Judgement, u64)> {
         Some(_) | None => return Ok((Judgement::NotAPackage, size)),
     }
     match judge_gzip(file, size)? {
-        Judgement::NotAPackage => Ok((Judgement::NotAPackage, size)),
-        // The last byte of a gzip stream is zero where it holds less than 16 MiB: then only
-        // reading it tells zeros that follow from it.
-        sound @ Judgement::Sound { .. } if last_byte(file, size)? != Some(0) => Ok((sound, size)),
-        judgement => match gzip_end(file, size)? {
-            GzipEnd::At(end) if end < size => Ok((judge_gzip(file, end)?, end)),
+        (Judgement::NotAPackage, _) => Ok((Judgement::NotAPackage, size)),
+        (sound @ Judgement::Sound { .. }, unpacked) if ends_itself(file, size, unpacked)? => {
+            Ok((sound, size))
+        }
+        (judgement, _) => match gzip_end(file, size)? {
+            GzipEnd::At(end) if end < size => Ok((judge_gzip(file, end)?.0, end)),
             _ => Ok((judgement, size)),
         },
     }
+}
+
+/// Whether a sound gzip stream, of which it may be known to how many bytes it unpacks, is all there
+/// is: zeros may follow it unseen.
+///
+/// RFC 1952 section 2.3.1: its last four bytes are the length of what its last member unpacks to,
+/// the lowest byte first. Where that is under 16 MiB the last byte is zero; but zeros behind it would
+/// move the others, and then they would tell a length that no member can have.
+fn ends_itself(file: &File, size: u64, unpacked: Option<u64>) -> io::Result<bool> {
+    let mut end = Vec::new();
+    Window::from(file, size.saturating_sub(4), size).read_to_end(&mut end)?;
+    let told = <[u8; 4]>::try_from(end.as_slice()).map(u32::from_le_bytes);
+    let unpacked = unpacked.filter(|bytes| *bytes < 1 << 24);
+    let is_told = told.is_ok_and(|told| unpacked == Some(told.into()));
+    Ok(is_told || end.last().is_some_and(|byte| *byte != 0))
 }
 
 /// Judges what was called a package and shows nothing of one: a gzip stream that cannot be read to
@@ -119,7 +134,8 @@ fn kind_of(file: &File, size: u64) -> io::Result<Option<Kind>> {
     Ok(message::kind(&head))
 }
 
-fn judge_gzip(file: &File, end: u64) -> io::Result<Judgement> {
+/// Judges a gzip stream; of one that was read to its end, returns also the bytes of its archive.
+fn judge_gzip(file: &File, end: u64) -> io::Result<(Judgement, Option<u64>)> {
     let within = Limits {
         members: JUDGED_MEMBERS_MAX,
         orders_bytes: JUDGED_ORDERS_BYTES_MAX,
@@ -127,17 +143,17 @@ fn judge_gzip(file: &File, end: u64) -> io::Result<Judgement> {
         ..Limits::default()
     };
     match package::read_within(Window::new(file, end), &mut NoSink, &within) {
-        Ok(package) => Ok(sound(&package.orders)),
+        Ok(package) => Ok((sound(&package.orders), Some(package.unpacked_bytes))),
         Err(PackageFault::Io(error)) => Err(error),
-        Err(PackageFault::NotAPackage(_)) => Ok(Judgement::NotAPackage),
+        Err(PackageFault::NotAPackage(_)) => Ok((Judgement::NotAPackage, None)),
         Err(PackageFault::Bound {
             bound: Bound::Members | Bound::OrdersBytes | Bound::OrdersLines,
             ..
-        }) => Ok(orders_head(file, end).map_or_else(unread, |orders| sound(&orders))),
+        }) => Ok((orders_head(file, end).map_or_else(unread, |orders| sound(&orders)), None)),
         Err(fault) => {
             let why = fault.to_string();
             let why = why.strip_prefix("the package is refused: ").unwrap_or(&why);
-            Ok(Judgement::Refused(why.to_owned()))
+            Ok((Judgement::Refused(why.to_owned()), None))
         }
     }
 }
@@ -239,8 +255,40 @@ pub(super) fn is_cut_short(file: &File) -> io::Result<bool> {
     Ok(matches!(gzip_end(file, file.metadata()?.len())?, GzipEnd::Missing))
 }
 
-fn last_byte(file: &File, size: u64) -> io::Result<Option<u8>> {
-    let mut byte = Vec::new();
-    Window::from(file, size.saturating_sub(1), size).read_to_end(&mut byte)?;
-    Ok(byte.last().copied())
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(members: &[&[u8]]) -> Vec<u8> {
+        let one = |bytes: &&[u8]| {
+            let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+            gzip.write_all(bytes).unwrap();
+            gzip.finish().unwrap()
+        };
+        members.iter().flat_map(one).collect()
+    }
+
+    #[test]
+    fn zeros_behind_a_stream_are_told() {
+        for size in [1, 0x100, 0x101, 0x1_0000, 0x1_0100, 0x01_0101, 0xff_ffff, 0x100_0000] {
+            let bytes = vec![7; size];
+            let (begin, end) = bytes.split_at(size / 256);
+            for members in [&[&bytes[..]][..], &[begin, end], &[&bytes, b""]] {
+                let mut stream = gzip(members);
+                for zeros in 0..6 {
+                    let mut file = tempfile::tempfile().unwrap();
+                    file.write_all(&stream).unwrap();
+                    let ends = ends_itself(&file, stream.len() as u64, Some(size as u64)).unwrap();
+                    assert!(zeros == 0 || !ends, "{size} in {}, {zeros} zeros", members.len());
+                    assert!(zeros > 0 || members.len() > 1 || ends, "{size}");
+                    stream.push(0);
+                }
+            }
+        }
+    }
 }

@@ -81,6 +81,11 @@ impl<'l, R: Read> Archive<'l, R> {
         }
     }
 
+    /// Returns how much of the archive was unpacked.
+    pub(super) fn unpacked_bytes(&self) -> u64 {
+        self.unpacked
+    }
+
     /// Returns the bounds that hold here.
     pub(super) fn limits(&self) -> &'l Limits {
         self.limits
