@@ -8,14 +8,17 @@ mod storm;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use storm::{KINDS, Kind, MUTANTS, Mutant, Outcome, Storm, sweep, trace};
+use storm::{KINDS, Kind, MUTANTS, Mutant, Outcome, Storm, Tally, gain, sweep, trace};
 
 const USAGE: &str = "usage: storm [--seeds N] [--sites K] [--seed S] [--mutant NAME] [--threads T]
   --seeds N      how many seeds are run (10000; 1 if --seed is given alone)
   --sites K      2 to at most K sites (7)
   --seed S       the first seed (1)
   --mutant NAME  with a rule broken on purpose; `list` names them
-  --threads T    how many threads (as many as there are processors)";
+  --threads T    how many threads (as many as there are processors)
+  --gain         instead: how often people are asked under the rules of 2.0, and how often under those
+                 of 1.3 with the same seeds, in fair weather (nothing is lost, mail is late and out of
+                 turn: 1.3 sends nothing again)";
 
 fn main() -> ExitCode {
     let storm = match parse(std::env::args().skip(1)) {
@@ -44,12 +47,16 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Storm>, Strin
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut storm =
         Storm { seed: 1, seeds: 10_000, sites_max: 7, mutant: None, threads, notices: true };
-    let (mut has_seed, mut has_seeds) = (false, false);
+    let (mut has_seed, mut has_seeds, mut compares) = (false, false, false);
     let mut arguments = arguments;
     while let Some(option) = arguments.next() {
         if matches!(option.as_str(), "-h" | "--help") {
             println!("{USAGE}");
             return Ok(None);
+        }
+        if option == "--gain" {
+            compares = true;
+            continue;
         }
         let value = arguments.next().ok_or(format!("{option} wants a value"))?;
         let number = || value.parse::<u64>().map_err(|_| format!("{value} is no number"));
@@ -72,7 +79,32 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Storm>, Strin
     if has_seed && !has_seeds {
         storm.seeds = 1;
     }
+    if compares {
+        report_gain(&gain(storm.seed, storm.seeds, storm.sites_max));
+        return Ok(None);
+    }
     Ok(Some(storm))
+}
+
+/// Prints both sets of rules beside each other.
+fn report_gain([histories, beliefs]: &[Tally; 2]) {
+    println!("{:>10}  {:>10}", "2.0", "1.3");
+    type Figure = fn(&Tally) -> f64;
+    let figures: [(&str, usize, Figure); 10] = [
+        ("edits", 0, |tally| tally.edits as f64),
+        ("packages", 0, |tally| tally.packages as f64),
+        ("questions", 0, |tally| tally.questions as f64),
+        ("… per 1,000 edits", 1, |tally| tally.per_thousand(tally.questions)),
+        ("… though one version descends from the other", 0, |tally| tally.needless as f64),
+        ("… per 1,000 edits", 1, |tally| tally.per_thousand(tally.needless)),
+        ("deletions that waited", 0, |tally| tally.deletions as f64),
+        ("files replaced in silence that were not understood", 0, |tally| tally.losses as f64),
+        ("runs that ended with unlike trees", 0, |tally| tally.unlike as f64),
+        ("runs that did not fall silent", 0, |tally| tally.restless as f64),
+    ];
+    for (words, digits, figure) in figures {
+        println!("{:>10.digits$}  {:>10.digits$}  {words}", figure(histories), figure(beliefs));
+    }
 }
 
 fn report(outcome: &Outcome) {

@@ -7,7 +7,7 @@
 #[path = "../examples/storm/mod.rs"]
 mod storm;
 
-use storm::{Counts, KINDS, Kind, MUTANTS, Mutant, Outcome, Storm, sweep, trace};
+use storm::{Counts, KINDS, Kind, MUTANTS, Mutant, Outcome, Storm, gain, sweep, trace};
 
 /// About 20 s without optimization on two processors; CI runs 10,000 in the release profile.
 const SEEDS: u64 = 3_000;
@@ -95,4 +95,16 @@ fn a_failing_seed_has_a_trace_without_needless_steps() {
     let (seed, broken) = outcome.failure.unwrap();
     let lines = trace(&storm, seed, &broken);
     assert!(lines.iter().any(|line| line.starts_with("BROKEN: ")), "{lines:?}");
+}
+
+#[test]
+fn histories_ask_less_than_beliefs_do() {
+    let [histories, beliefs] = gain(1, 200, 7);
+    assert!(histories.edits > 1_000 && histories.questions > 100, "{histories:?}");
+    assert_eq!((histories.losses, histories.unlike, histories.restless), (0, 0, 0));
+    assert_eq!(beliefs.losses, 0, "1.3 asks too often; it loses nothing either");
+    // Two people's deletions are one version: a file over the one is over the other.
+    assert!(histories.needless * 500 < histories.questions, "{histories:?}");
+    assert!(histories.questions * 3 < beliefs.questions * 2, "{histories:?} {beliefs:?}");
+    assert!(histories.packages < beliefs.packages * 2, "{histories:?} {beliefs:?}");
 }

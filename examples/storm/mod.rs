@@ -9,6 +9,7 @@
 mod acts;
 mod calm;
 mod counts;
+mod gain;
 mod mutant;
 mod notice;
 mod prng;
@@ -21,6 +22,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use counts::{Counts, KINDS, Kind};
+pub use gain::{Tally, gain};
 pub use mutant::{MUTANTS, Mutant};
 pub use world::Broken;
 
