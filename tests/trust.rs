@@ -386,6 +386,12 @@ fn a_revocation_list_of_ssh_keygen_is_obeyed() {
     fs::write(&krl, b"SSHKRL\n\0\0\0").unwrap();
     b.run(&["process", "--batch"]).with(2);
     assert_eq!(b.text("f"), "one\n");
+    // A list that is named and gone might have named it as well.
+    fs::remove_file(&krl).unwrap();
+    let stopped = b.run(&["process", "--batch"]);
+    assert!(stopped.stderr().contains("no such list of revoked keys"), "{}", stopped.story());
+    stopped.with(2);
+    assert_eq!(b.text("f"), "one\n");
     fs::write(&krl, b"").unwrap();
     assert_eq!(processed(&b).0, "done");
 }

@@ -228,8 +228,7 @@ impl Session {
     /// # Errors
     /// It cannot be read, or others may change it.
     pub fn trust(&self) -> Result<Trust, Failure> {
-        let signers = self.places.allowed_signers(&self.settings);
-        Ok(Trust::load(&signers, &self.places.revoked_keys(&self.settings))?)
+        Ok(Trust::load(&self.places, &self.settings)?)
     }
 
     /// Opens the key that signs; `None` where none is set and none was made.

@@ -134,7 +134,7 @@ fn known_by(
     }
     let is_content =
         projects.iter().any(|project| settings.unsigned_in(project) == Unsigned::Accept);
-    let trust = Trust::load(&places.allowed_signers(settings), &places.revoked_keys(settings));
+    let trust = Trust::load(places, settings);
     let now_ms = Timestamp::now().as_millisecond().unsigned_abs();
     let proof = trust.ok().and_then(|trust| proof(&trust, now_ms));
     let known = if is_content || proof.is_some() { Known::Proved } else { Known::Says };

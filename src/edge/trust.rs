@@ -11,12 +11,14 @@ use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 
+use super::places::Places;
 use super::private;
 use super::signing::digest_of;
 use super::window::Window;
 use crate::format::allowed_signers::{self, AllowedSigners};
 use crate::format::public_key::PublicKey;
 use crate::format::revoked::{Revoked, RevokedFault};
+use crate::format::settings::Settings;
 use crate::format::sshsig::{self, Hash, NAMESPACE};
 use crate::model::limits::TRUST_FILE_BYTES_MAX;
 use crate::model::signer::Standing;
@@ -47,6 +49,10 @@ pub enum TrustError {
     /// It is longer than any.
     #[error("{}: over {TRUST_FILE_BYTES_MAX} bytes", .0.display())]
     TooLong(PathBuf),
+    /// The settings name a list of revoked keys, and there is none.
+    #[error("{}: there is no such list of revoked keys, and the settings name it; an empty file \
+             says that none is", .0.display())]
+    Missing(PathBuf),
     /// The revoked keys cannot be read.
     #[error("{}: {fault}", path.display())]
     Revoked {
@@ -58,13 +64,18 @@ pub enum TrustError {
 }
 
 impl Trust {
-    /// Reads both files; one that does not exist is empty.
+    /// Reads both files; one that does not exist is empty, but for a list of revoked keys that the
+    /// settings name: on a disk that is not mounted it would revoke nothing.
     ///
     /// # Errors
     /// Either cannot be read or may be written by others; lines of `allowed_signers` that cannot be
     /// read trust nobody, and are no error.
-    pub fn load(allowed_signers: &Path, revoked: &Path) -> Result<Trust, TrustError> {
-        let text = read(allowed_signers)?;
+    pub fn load(places: &Places, settings: &Settings) -> Result<Trust, TrustError> {
+        let revoked = &places.revoked_keys(settings);
+        if settings.revoked_keys.is_some() && !revoked.exists() {
+            return Err(TrustError::Missing(revoked.clone()));
+        }
+        let text = read(&places.allowed_signers(settings))?;
         let signers = allowed_signers::parse(&String::from_utf8_lossy(&text), &TimeZone::system());
         let revoked_keys = Revoked::parse(&read(revoked)?)
             .map_err(|fault| TrustError::Revoked { path: revoked.to_owned(), fault })?;
