@@ -342,6 +342,15 @@ fn passwords() {
     fleet.expect_equal("127.0.0.1");
     let said = format!("{document} {}", fleet.log("scp"));
     assert!(!said.contains(PASSWORD) && !said.contains("wrong\""), "{said}");
+
+    // Not even where everything is told, and in no file but the one that it is in.
+    let mut command = fleet.home.command(support::REMSYNC);
+    command.args(["push", "-vv"]).arg(fleet.conf.join("config.ini")).env("RUST_LOG", "trace");
+    let told = command.output().unwrap();
+    let told = String::from_utf8_lossy(&[told.stdout, told.stderr].concat()).into_owned();
+    assert!(!told.contains(PASSWORD), "{told}");
+    let found = support::files_with(fleet.world.path(), PASSWORD);
+    assert_eq!(found, [fleet.conf.join("connection_info.json")]);
 }
 
 #[test]

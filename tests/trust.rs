@@ -12,11 +12,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use support::smtp::{Act, At, Plan, Server, base64 as smtp_base64};
 use support::trust::{
     at_terminal, deliver, drop_all, mail, pack, processed, read_until, ssh_key, ssh_sign,
     ssh_verifies, tool, trusting_pair, try_tool,
 };
-use support::{Home, World};
+use support::{Home, World, files_with};
 
 #[test]
 fn only_what_verifies_is_applied_unattended() {
@@ -635,4 +636,70 @@ fn a_key_in_hardware_signs_and_is_believed_by_both() {
         assert_eq!(processed(&b).0, "done", "{kind}");
         assert_eq!(b.text("f"), kind);
     }
+}
+
+/// Password and passphrase, with everything told that can be: in no output, no log, no file but
+/// their own.
+#[test]
+fn secrets_are_told_nowhere() {
+    const PASSWORD: &str = "hunter2-s3cret";
+    const PASSPHRASE: &str = "correct-horse";
+    let world = World::new();
+    let (a, b) = trusting_pair(&world);
+    let key = ssh_key(&world, "locked", "ed25519", PASSPHRASE);
+    b.run(&["key", "trust", "a@a.example", &format!("{}.pub", key.display())]).done();
+    a.run(&["key", "seal", "b@b.example"]).done();
+    let private = |path: PathBuf, text: &str| {
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    };
+    let password = private(world.path().join("password"), PASSWORD);
+    let passphrase = private(world.path().join("passphrase"), PASSPHRASE);
+    let refuses = (At::Auth, 0, Act::Say("535 5.7.8 no\r\n"));
+    for (n, (acts, status)) in [(vec![], 0), (vec![refuses], 2)].into_iter().enumerate() {
+        let plan = Plan { login: Some(("ana", PASSWORD)), acts, ..Plan::default() };
+        let server = Server::start(plan);
+        let place = format!("smtp://127.0.0.1:{}?tls=none", server.port);
+        let trust = format!(
+            "[trust]\nsign_key = {key:?}\nopen_keys = [{key:?}]\npassphrase_file = {passphrase:?}\n"
+        );
+        let file = format!("user = \"ana\"\npassword_file = {password:?}\n");
+        let command = format!("user = \"ana\"\npassword_command = [\"cat\", {password:?}]\n");
+        for (at, (more, variable)) in
+            [(&file[..], false), (&command, false), ("user = \"ana\"\n", true)].iter().enumerate()
+        {
+            let text = format!("[mail]\ntransport = \"{place}\"\n{more}{trust}");
+            private(a.top.join("config.toml"), &text);
+            a.write("f", format!("{n} {at}\n"));
+            for words in [
+                &["broadcast", "-vv"][..],
+                &["process", "--batch", "-vv"],
+                &["find-mailer", "-vv"],
+                &["status", "-vv", "--json"],
+                &["key", "list"],
+                &["queue"],
+                &["log", "-v"],
+            ] {
+                let mut command = a.command(support::REMSYNC);
+                command.args(words).env("RUST_LOG", "trace").env("PATH", "/usr/bin:/bin");
+                if *variable {
+                    command.env("REMSYNC_SMTP_PASSWORD", PASSWORD);
+                }
+                let output = command.output().unwrap();
+                let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+                if words[0] == "broadcast" {
+                    assert_eq!(output.status.code(), Some(status), "{told}");
+                }
+                for secret in [PASSWORD, &smtp_base64(PASSWORD), PASSPHRASE] {
+                    assert!(!told.contains(secret), "{words:?}: {told}");
+                }
+            }
+        }
+        assert!(server.count("AUTH") >= 3, "no password was used");
+        assert!(n == 1 || server.story().mails.len() >= 3);
+    }
+    assert_eq!(files_with(world.path(), PASSWORD), [password]);
+    assert_eq!(files_with(world.path(), &smtp_base64(PASSWORD)), [""; 0].map(PathBuf::from));
+    assert_eq!(files_with(world.path(), PASSPHRASE), [passphrase]);
 }

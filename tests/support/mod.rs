@@ -294,6 +294,26 @@ pub fn fingerprint(places: &[&Path]) -> String {
     lines.join("\n")
 }
 
+/// The files below a folder that hold these words.
+pub fn files_with(folder: &Path, words: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            let holds = |bytes: Vec<u8>| bytes.windows(words.len()).any(|w| w == words.as_bytes());
+            if metadata.is_dir() {
+                folders.push(path);
+            } else if metadata.is_file() && fs::read(&path).is_ok_and(holds) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
 impl Ran {
     /// Returns the exit status; -1 for a signal.
     pub fn status(&self) -> i32 {
