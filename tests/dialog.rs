@@ -165,6 +165,25 @@ fn modes_folders_and_other_projects() {
     assert_eq!(b.mails().len(), 1);
 }
 
+/// A queue and settings that are named from the folder that one started in stay the same ones.
+#[test]
+fn what_variables_name_is_meant_from_where_one_started() {
+    let world = World::new();
+    let (a, b) = (site(&world), world.home("b"));
+    a.run(&["remote", &b.address]).done();
+    fs::create_dir(a.tree.join("sub")).unwrap();
+    for words in [&["cd", "sub", ";", "queue", ";", "broadcast"][..], &["-C", "sub", "broadcast"]] {
+        a.write("f", &words.join(" "));
+        let mails = b.mails().len();
+        let mut command = a.command(REMSYNC);
+        command.args(words).env("REMSYNC_QUEUE", "../q").env("REMSYNC_CONFIG", "../config.toml");
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(b.mails().len(), mails + 1, "the transport is in the settings");
+    }
+    assert!(a.top.join("q").is_dir() && !a.tree.join("q").exists());
+}
+
 #[test]
 fn a_set_of_sites() {
     let world = World::new();

@@ -46,7 +46,8 @@ impl Dialog {
     /// # Errors
     /// The folder cannot be entered.
     pub fn begin(mut options: Options) -> Result<Dialog, Failure> {
-        // The folder may change; what they name does not.
+        // The folder may change; what options and variables name does not.
+        Places::from_environment()?;
         for path in [&mut options.config, &mut options.queue, &mut options.to].into_iter().flatten()
         {
             *path = std::path::absolute(&path)

@@ -2,8 +2,9 @@
 //!
 //! It reads `REMSYNC_CONFIG`, `REMSYNC_QUEUE`, `REMSYNC_TRANSPORT`, `REMSYNC_SMTP_PASSWORD`, `HOME`
 //! and `XDG_*`, and what only a person uses, `REMSYNC_MERGE`, `VISUAL`, `EDITOR`, `SHELL`, `LOGNAME`
-//! and `USER`; no other variable. Mail systems set few of them, so the account's home is looked up where `HOME` is
-//! missing.
+//! and `USER`; no other variable. Mail systems set few of them, so the account's home is looked up
+//! where `HOME` is missing. What a variable names relative to a folder is meant from where the
+//! program was started, wherever it goes later.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -11,6 +12,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::private;
 use crate::format::note::{escaped, unescaped};
@@ -20,6 +22,9 @@ use crate::format::settings::{self, Secret, Settings, SettingsFault};
 const SETTINGS_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of the beginning of a `.remsync` in which its remotes are looked for.
 const PROJECT_HEAD_BYTES: u64 = 1 << 20;
+
+/// The folder that the program was in when it first asked where things lie.
+static STARTED_IN: OnceLock<PathBuf> = OnceLock::new();
 
 /// Why a place cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +76,12 @@ impl Places {
     /// # Errors
     /// [`PlacesError::NoHome`] where neither a home nor what replaces it is known.
     pub fn from_environment() -> Result<Places, PlacesError> {
-        Places::from_variables(|name| std::env::var_os(name), home_of_account)
+        let mut places = Places::from_variables(|name| std::env::var_os(name), home_of_account)?;
+        let started_in = STARTED_IN.get_or_init(|| std::env::current_dir().unwrap_or_default());
+        // What is absolute stays as it is.
+        places.config_file = started_in.join(&places.config_file);
+        places.queue_override = places.queue_override.map(|queue| started_in.join(queue));
+        Ok(places)
     }
 
     /// Reads the variables that `variable` knows; an empty one is one that is not set.
