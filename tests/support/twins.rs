@@ -108,10 +108,14 @@ pub struct Random {
 impl Random {
     /// Begins with `REMSYNC_SEED`, else with the clock.
     pub fn new() -> Random {
-        let clock =
-            || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
-        let seed =
-            std::env::var("REMSYNC_SEED").map_or_else(|_| clock(), |seed| seed.parse().unwrap());
+        let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        Random::from(clock.as_nanos() as u64)
+    }
+
+    /// Begins with `REMSYNC_SEED`, else with this seed.
+    pub fn from(seed: u64) -> Random {
+        let given = std::env::var("REMSYNC_SEED");
+        let seed = given.map_or(seed, |given| given.parse().unwrap());
         Random { seed, state: seed }
     }
 
