@@ -718,6 +718,56 @@ fn a_base_is_kept_of_a_short_text_only_and_goes_when_all_have_moved_on() {
     }
 }
 
+/// In a file system of its own that clones: there also a large file and one that is no text is kept,
+/// for a merge tool, and takes no room.
+#[test]
+fn a_base_is_a_clone_where_the_file_system_can() {
+    const NAME: &str = "a_base_is_a_clone_where_the_file_system_can";
+    const SCRIPT: &str = "PATH=$PATH:/usr/sbin:/sbin; cd \"$REMSYNC_TEST_FOLDER\" && mkdir disk && \
+        truncate -s 256M image && mkfs.btrfs -q image && mount -o loop image disk || exit 77; \
+        TMPDIR=$PWD/disk \"$@\" && : >cloned";
+    if std::env::var_os("REMSYNC_TEST_FOLDER").is_some() {
+        let world = World::new();
+        let (a, b) = (world.home("a"), world.home("b"));
+        a.write("text", "short\n");
+        a.write("binary", "with \0 in it\n");
+        a.write("large", (0..40u64 << 17).flat_map(u64::to_be_bytes).collect::<Vec<_>>());
+        start(&[&a, &b]);
+        for home in [&a, &b] {
+            assert_eq!(shelf(home, "base").len(), 3);
+        }
+        // The base outlives an edit in place, and is what a merge begins from.
+        b.write("text", "edited\n");
+        let kept = shelf(&b, "base").into_iter().map(|name| {
+            fs::read(b.tree.join(".remsync.d/base").join(&name[..2]).join(&name[2..])).unwrap()
+        });
+        assert!(kept.into_iter().any(|bytes| bytes == b"short\n"));
+        let used = std::process::Command::new("sh")
+            .args(["-c", "sync; df --output=used -BM . | tail -1 | tr -dc 0-9"])
+            .current_dir(world.path())
+            .output()
+            .unwrap();
+        let used: u64 = String::from_utf8(used.stdout).unwrap().parse().unwrap();
+        // Two trees with 40 MB each, and the mail of it; two more copies would be 80 MB more.
+        assert!(used < 150, "{used} MB");
+        return;
+    }
+    let top = tempfile::tempdir().unwrap();
+    let ran = std::process::Command::new("unshare")
+        .args(["-m", "sh", "-c", SCRIPT, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", NAME, "--nocapture"])
+        .env("REMSYNC_TEST_FOLDER", top.path())
+        .output();
+    match ran {
+        Ok(ran) if ran.status.success() => assert!(top.path().join("cloned").exists()),
+        Ok(ran) if ran.status.code() == Some(101) => {
+            panic!("{}", String::from_utf8_lossy(&ran.stderr))
+        }
+        _ => println!("skipped: nothing may be mounted here"),
+    }
+}
+
 /// Returns the names on a shelf of the store.
 fn shelf(home: &Home, name: &str) -> Vec<String> {
     let mut names = Vec::new();
