@@ -12,7 +12,7 @@ use crate::rules::classic;
 use crate::rules::observe::{Differences, Look, compare};
 use crate::rules::select::{Selection, is_sensitive};
 
-use super::outcome::{Failure, Outcome, tell};
+use super::outcome::{Failure, Outcome, counted, tell};
 
 /// What a scan found, and how it differs from the rows.
 pub struct Survey {
@@ -32,6 +32,20 @@ impl Survey {
         }
         for path in &self.unwritable {
             tell(format_args!("remsync: {path}: format 1.3 cannot write this name: left out."));
+        }
+    }
+
+    /// Tells how many files rest: a deletion is not believed of what cannot be looked for.
+    pub fn tell_resting(&self) {
+        let count = self.differences.resting.len();
+        if count > 0 {
+            let are = if count == 1 { "is" } else { "are" };
+            tell(format_args!(
+                "remsync: {} {are} not known now (ignored, in no scan, or not to be looked at): no \
+                 word of that goes out.",
+                counted(count, "file", "files"),
+            ));
+            tell("  hint: \"remsync status\" lists what is not known.");
         }
     }
 

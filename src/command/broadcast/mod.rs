@@ -37,6 +37,7 @@ pub fn run(session: &Session, sites: &[String]) -> Result<Outcome, Failure> {
     let targets = site_set(&open.project, sites)?;
     let survey = survey(&open.ground.root, &open.ground.selection, &open.project)?;
     survey.tell();
+    survey.tell_resting();
     if let Some(outcome) = brake(session, &survey)? {
         return Ok(outcome);
     }
