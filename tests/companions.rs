@@ -97,8 +97,8 @@ fn tools(world: &World, name: &str, tools: &[&str]) -> PathBuf {
     bin
 }
 
-const POSIX: [&str; 10] =
-    ["sed", "cat", "mkdir", "rm", "mv", "chmod", "cksum", "awk", "gzip", "sh"];
+const POSIX: [&str; 11] =
+    ["sed", "cat", "mkdir", "rm", "mv", "chmod", "cksum", "awk", "gzip", "bzip2", "sh"];
 
 #[test]
 fn any_posix_shell_unpacks_what_mailshar_sends() {
@@ -108,19 +108,27 @@ fn any_posix_shell_unpacks_what_mailshar_sends() {
     let bare = tools(&world, "bare", &POSIX);
     let rich = tools(&world, "rich", &[&POSIX[..], &["uudecode", "sha256sum"]].concat());
     let mut number = 0;
-    for mode in ["-z", "-B", "-M"] {
-        let to = format!("bo{}@b.example", mode.to_lowercase());
+    for (at, mode) in ["-z", "-B", "-M", "-Z", "-j"].into_iter().enumerate() {
+        let to = format!("bo{at}@b.example");
         let mut words = vec!["mailshar", mode, "-s", "60", "-S", "some files", &to];
         words.extend(files.iter().map(|(name, _)| *name));
-        let told = a.run(&words).done();
+        let mut command = a.command(REMSYNC);
+        let ran = command.args(&words).env("PATH", "/usr/bin:/bin").output().unwrap();
+        assert_eq!(ran.status.code(), Some(0), "{ran:?}");
+        let told = String::from_utf8(ran.stdout).unwrap();
         let mails = mails(&world, &to);
         assert!(mails.len() > 2, "{mode}");
         assert_eq!(told, format!("{to}: {} mails sent\n", mails.len()));
         assert!(mails.iter().all(|mail| mail.len() <= 64 << 10), "parts keep their size");
         assert_eq!(subject(&mails[0]), format!("shar (1/{}): some files", mails.len()));
-        for (shell, path) in
-            [(&["/bin/sh"][..], &bare), (&["/bin/bash"], &rich), (&["/bin/bash", "--posix"], &bare)]
-        {
+        let shells = [
+            (&["/bin/sh"][..], &bare),
+            (&["/bin/bash"], &rich),
+            (&["/bin/bash", "--posix"], &bare),
+        ];
+        // Only what unpacks it is another with the last ones.
+        let shells = if at < 3 { &shells[..] } else { &shells[1..2] };
+        for &(shell, path) in shells {
             number += 1;
             let folder = world.path().join(format!("unpacked{number}"));
             fs::create_dir(&folder).unwrap();
@@ -207,8 +215,8 @@ fn what_mailshar_refuses() {
     for (words, what, hint) in [
         (&["mailshar"][..], "takes a destination and files", "mailshar [-S"),
         (&["mailshar", "bo@b.example"], "takes a destination and files", "mailshar [-S"),
-        (&["mailshar", "-j", "bo@b.example", "zeros"], "bzip2", "-z packs"),
-        (&["mailshar", "-Z", "bo@b.example", "zeros"], "compress", "-z packs"),
+        (&["mailshar", "-j", "bo@b.example", "zeros"], "bzip2: No such file", "-z packs"),
+        (&["mailshar", "-Z", "bo@b.example", "zeros"], "compress: No such file", "-z packs"),
         (&["mailshar", "-s", "x", "bo@b.example", "zeros"], "number of kilobytes", "-s 60"),
         (&["mailshar", "-T", "bo@b.example", "zeros"], "no plain text", "-M encodes"),
         (&["mailshar", "-q", "bo@b.example", "zeros"], "-q", "remsync(1)"),
@@ -220,10 +228,11 @@ fn what_mailshar_refuses() {
             "mail-files [-x]",
         ),
     ] {
-        let ran = a.run(words);
-        assert_eq!(ran.status(), 2, "{}", ran.story());
-        assert!(ran.stderr().contains(what), "{}", ran.story());
-        assert!(ran.stderr().contains(hint), "{}", ran.story());
+        // No program of others is found.
+        let ran = a.command(REMSYNC).args(words).env("PATH", "/nowhere").output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(2), "{said}");
+        assert!(said.contains(what) && said.contains(hint), "{said}");
     }
     assert!(mails(&world, "bo@b.example").is_empty());
     a.run(&["--dry-run", "mailshar", "bo@b.example", "zeros"]).done();
@@ -341,6 +350,99 @@ fn links_of_the_old_names_act_as_those_programs() {
     assert_eq!(subject(&mails(&world, "bo@x.example")[0]), "shar: s");
     assert_eq!(called(&a, "mail-files", &["bo@x.example", "t", "s", "f"]).0, 0);
     assert!(called(&a, "find-mailer", &[]).1.contains("transport"));
+    // As of old, by their first letters.
+    for name in ["mailsync", "resync", "mailshar", "mail-files", "find-mailer"] {
+        for word in ["--help", "--h"] {
+            let (status, said) = called(&a, name, &[word]);
+            assert!(status == 0 && said.starts_with(&format!("usage: {name} [")), "{said}");
+        }
+        let (status, said) = called(&a, name, &["--version"]);
+        assert!(status == 0 && said.starts_with(&format!("{name}, of remsync ")), "{said}");
+    }
     let (status, said) = called(&a, "resync", &["."]);
-    assert!(status == 2 && said.contains("hint: the package itself is read"), "{said}");
+    assert!(status == 2 && said.contains("hint: "), "{said}");
+}
+
+// ---- Packages that were unpacked
+
+/// Unpacks the only package in a folder.
+fn unpacked(world: &World, stick: &Path, name: &str) -> PathBuf {
+    let package = fs::read_dir(stick).unwrap().map(|f| f.unwrap().path());
+    let package = package.into_iter().find(|p| p.extension().is_some_and(|e| e == "gz")).unwrap();
+    let folder = world.path().join(name);
+    fs::create_dir(&folder).unwrap();
+    let tar = Command::new("tar").arg("xzf").arg(package).current_dir(&folder).status().unwrap();
+    assert!(tar.success());
+    fs::remove_dir_all(stick).unwrap();
+    folder
+}
+
+#[test]
+fn a_package_that_was_unpacked_is_processed() {
+    let world = World::new();
+    let (a, b) = world.pair();
+    let stick = world.path().join("stick");
+    let to = stick.to_str().unwrap();
+    // So well packed that it has to be stored.
+    a.write("zeros", vec![0; 40 << 20]);
+    a.write("f", "one\n");
+    a.run(&["broadcast", "--to", to]).done();
+    let first = unpacked(&world, &stick, "first");
+    fs::write(first.join(".remsync-work/orders~"), "what an editor leaves").unwrap();
+    let first = first.to_str().unwrap();
+
+    let (before, queue) = (b.files(), b.run(&["queue", "list"]).done());
+    assert!(b.run(&["-n", "process", first]).done().contains("2 created"));
+    assert_eq!((b.files(), b.run(&["queue", "list"]).done()), (before, queue), "a dry run");
+    assert_eq!(b.run(&["process", first]).done(), "1 package: 2 created\n");
+    assert_eq!((b.text("f"), b.read("zeros") == a.read("zeros")), ("one\n".into(), true));
+    assert!(Path::new(first).join(".remsync-work/1").exists(), "it stays");
+    let again = b.run(&["process", &format!("{first}/.remsync-work")]);
+    assert!(again.stderr().contains("it was taken in before"), "{}", again.story());
+    assert_eq!(again.status(), 0);
+
+    // In the current folder, without a word.
+    a.write("f", "two\n");
+    a.run(&["broadcast", "--to", to]).done();
+    let second = unpacked(&world, &stick, "second");
+    fs::rename(second.join(".remsync-work"), b.tree.join(".remsync-work")).unwrap();
+    assert_eq!(b.run(&["p"]).done(), "1 package: 1 replaced\n");
+    assert_eq!(b.text("f"), "two\n");
+    fs::remove_dir_all(b.tree.join(".remsync-work")).unwrap();
+
+    // What is in it is held to every rule.
+    a.write("f", "three\n");
+    a.run(&["broadcast", "--to", to]).done();
+    let third = unpacked(&world, &stick, "third");
+    let work = third.join(".remsync-work");
+    fs::write(work.join("notes"), "").unwrap();
+    let ran = b.run(&["process", third.to_str().unwrap()]);
+    assert!(ran.stderr().contains("notes: this is no file of a package"), "{}", ran.story());
+    assert_eq!(ran.status(), 2);
+    fs::remove_file(work.join("notes")).unwrap();
+    fs::write(work.join("1"), "other\n").unwrap();
+    let ran = b.run(&["process", third.to_str().unwrap()]);
+    assert!(ran.stderr().contains("refused"), "{}", ran.story());
+    assert_eq!((ran.status(), b.text("f")), (2, "two\n".into()));
+    fs::remove_file(work.join("1")).unwrap();
+    symlink(a.tree.join("f"), work.join("1")).unwrap();
+    assert_eq!(b.run(&["process", third.to_str().unwrap()]).status(), 2, "no link is followed");
+}
+
+/// Nothing vouches for it: where signatures are asked for, it is held.
+#[test]
+fn a_package_that_was_unpacked_is_not_signed() {
+    let world = World::new();
+    let (a, b) = (world.home_with_key("a"), world.home_with_key("b"));
+    a.init(&[&b]).done();
+    b.init(&[&a]).done();
+    a.trust(&b);
+    b.trust(&a);
+    a.write("f", "one\n");
+    let stick = world.path().join("stick");
+    a.run(&["broadcast", "--to", stick.to_str().unwrap()]).done();
+    let folder = unpacked(&world, &stick, "folder");
+    let ran = b.run(&["process", folder.to_str().unwrap()]);
+    assert!(ran.stderr().contains("it is not signed"), "{}", ran.story());
+    assert_eq!((ran.status(), b.read("f")), (1, None));
 }

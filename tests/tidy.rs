@@ -121,6 +121,20 @@ fn help_and_manual_say_the_same() {
 }
 
 #[test]
+fn each_old_program_has_a_page_that_says_the_same() {
+    let command = read("man/remsync.1");
+    for companion in remsync::command::help::COMPANIONS {
+        let page = read(&format!("man/{}.1", companion.name));
+        let page = Source { text: page.text.replace("\\&", ""), ..page };
+        expect_none(check_companion(companion.usage, companion.does, &page));
+        let letters = options_of(companion.usage);
+        let is_there = |letter: &String| has_word(&command.text, letter);
+        let missing: Vec<&String> = letters.iter().filter(|letter| !is_there(letter)).collect();
+        assert!(missing.is_empty(), "man/remsync.1: {}: no {missing:?}", companion.name);
+    }
+}
+
+#[test]
 fn the_manual_names_every_bound() {
     let limits = read("src/model/limits.rs").text;
     expect_none(check_bounds(&limits, &read("man/remsync-package.5").text));
@@ -260,6 +274,15 @@ fn a_manual_that_lags_behind_is_seen() {
     assert_eq!(check_bounds(limits, page), Complaints::new());
     assert_eq!(check_bounds(limits, &page.replace("2,000", "200")).len(), 1);
     assert_eq!(check_bounds(limits, &page.replace("B_MAX", "C_MAX")).len(), 2);
+}
+
+#[test]
+fn a_page_of_an_old_program_that_lags_behind_is_seen() {
+    let page = |text: &str| source("man/x.1", &format!(".Nd it\n{text}"));
+    assert_eq!(options_of("x [-a|-b] [--long WORD] FILE"), ["a", "b", "-long"]);
+    assert!(check_companion("x [-a]", "it", &page(".It Fl a\n")).is_empty());
+    assert_eq!(check_companion("x [-a]", "it", &page("")).len(), 1);
+    assert_eq!(check_companion("x", "it", &page(".It Fl a Ar B\n")).len(), 1);
 }
 
 #[test]
@@ -519,6 +542,31 @@ fn check_manual(help: &str, page: &str) -> Complaints {
         }
     }
     complaints
+}
+
+/// Holds that a page has the options of a usage line, and no others.
+fn check_companion(usage: &str, does: &str, page: &Source) -> Complaints {
+    let mut complaints = Complaints::new();
+    let options = options_of(usage);
+    for option in options.iter().filter(|option| !has_word(&page.text, &format!("Fl {option}"))) {
+        complaints.push(format!("{}: no \"Fl {option}\"", page.path));
+    }
+    for line in page.text.lines().filter_map(|line| line.strip_prefix(".It Fl ")) {
+        let option = line.split(' ').next().unwrap_or_default();
+        if !options.iter().any(|known| known == option) {
+            complaints.push(format!("{}: \"Fl {option}\" is no option", page.path));
+        }
+    }
+    if does.is_empty() || !page.text.contains(".Nd ") {
+        complaints.push(format!("{}: nothing says what it does", page.path));
+    }
+    complaints
+}
+
+/// Returns the options in a usage line, as mdoc writes them: without the first dash.
+fn options_of(usage: &str) -> Vec<String> {
+    let words = usage.split([' ', '[', ']', '|']);
+    words.filter_map(|word| word.strip_prefix('-')).map(str::to_owned).collect()
 }
 
 /// Holds that the page's table has each bound with its number, and nothing that is no bound.

@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use super::help::usage;
 use super::mail_files::destinations;
 use super::outcome::Failure;
 
@@ -24,7 +25,7 @@ pub fn arguments(name: &OsStr, given: Vec<OsString>) -> Result<Vec<OsString>, Fa
 
 /// `mailsync [-i] [-n] [ADDRESS|LIST] [DIRECTORY]`.
 fn mailsync(given: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
-    let usage = "mailsync [-i] [-n] [ADDRESS|LIST] [DIRECTORY]";
+    let usage = usage("mailsync");
     let (mut options, words) = read(given, "in", usage)?;
     let (who, directory) = match words.as_slice() {
         [] => (None, None),
@@ -42,17 +43,13 @@ fn mailsync(given: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
     Ok(options)
 }
 
-/// `resync [-n] FILE`; what it leaves for a person is listed behind.
+/// `resync [-n] FILE|DIRECTORY`; what it leaves for a person is listed behind.
 fn resync(given: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
-    let usage = "resync [-n] FILE";
+    let usage = usage("resync");
     let (mut options, words) = read(given, "n", usage)?;
     let [file] = words.as_slice() else {
         return Err(Failure::new("resync takes one package").hinted(usage));
     };
-    if Path::new(file).is_dir() {
-        return Err(Failure::new(format!("{}: this is a folder", file.display()))
-            .hinted("the package itself is read, as it came, and unpacked where it is safe"));
-    }
     options.extend(["process".into(), file.clone()]);
     options.extend([";".into(), "pending".into()]);
     Ok(options)
@@ -99,6 +96,7 @@ mod tests {
             ("mailsync", &["a@x", dir], &["-C", dir, "broadcast", "a@x"]),
             ("mailsync", &["-i", list], &["-i", "broadcast", "a@x.example", "b@x.example"]),
             ("resync", &["-n", list], &["-n", "process", list, ";", "pending"]),
+            ("resync", &[dir], &["process", dir, ";", "pending"]),
         ];
         for (name, given, meant) in table {
             let given = given.iter().map(OsString::from).collect();
@@ -110,7 +108,7 @@ mod tests {
             ("mailsync", &["a@x", dir, "more"]),
             ("mailsync", &["no/address"]),
             ("resync", &[]),
-            ("resync", &[dir]),
+            ("resync", &[dir, list]),
             ("resync", &["-i", list]),
         ];
         for (name, given) in wrong {

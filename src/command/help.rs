@@ -1,5 +1,7 @@
 //! What `-h`, `--help` and `--version` print. `tests/tidy.rs` compares it with the options, the
-//! grammar and the manual.
+//! grammar and the manual. What the old programs say of themselves is here too.
+
+use std::ffi::{OsStr, OsString};
 
 /// `--version`.
 pub const VERSION: &str = concat!("remsync ", env!("CARGO_PKG_VERSION"), " (formats 2.0 and 1.3)");
@@ -45,7 +47,8 @@ letter and run together (b, p, l r, lr); a semicolon stands between two commands
   accept ID DIR            make the tree that a first package proposes, in an empty or new folder
   broadcast [SITES]        send each site what it lacks; SITES are addresses or numbers,
                            none is everybody, a leading ! is everybody but those
-  process [FILE or ID]     apply a package, or all that arrived, and ask at a terminal
+  process [FILE or ID]     apply a package, packed or unpacked, or all that arrived, and ask at a
+                           terminal
   status                   where every file stands at every site
   pending                  what waits for a person: conflicts, deletions, first packages
   diff [FILE…]             what is here beside what arrived, line by line
@@ -92,8 +95,8 @@ letter and run together (b, p, l r, lr); a semicolon stands between two commands
   mail-files DEST TYPE SUBJECT FILE…   mails files as attachments to DEST, an address or a file with
                            one on each line; before DEST, -s KB: no mail is larger, -x: say each
   mailshar DEST FILE…      mails them as a shell archive that any shell unpacks; before DEST, -S TEXT:
-                           the subject, -s KB: in such parts (60), -M -T -B -z: mixed, texts only,
-                           all encoded, all packed
+                           the subject, -s KB: in such parts (60), -M -T -B: mixed, texts only, all
+                           encoded, -z -Z -j: all packed, by gzip, compress, bzip2
   upgrade                  makes a project of format 1.3 speak 2.0
   completions SHELL        a script with which bash, zsh or fish complete all this
   demo                     shows it all with three sites in a temporary folder
@@ -144,3 +147,65 @@ settings file; REMSYNC_PASSPHRASE opens the key that signs; REMSYNC_MERGE, VISUA
 programs for merge.
 See remsync(1), remsync-deliver(1), remsync(5), remsync-package(5).
 ";
+
+/// An old program: its name, how it is called, and what it does.
+#[derive(Clone, Copy, Debug)]
+pub struct Companion {
+    /// The name that a link to this program has.
+    pub name: &'static str,
+    /// Options and words.
+    pub usage: &'static str,
+    /// What it does, in a line.
+    pub does: &'static str,
+}
+
+/// All of them; each has a manual page of its own.
+pub const COMPANIONS: [Companion; 5] = [
+    Companion {
+        name: "find-mailer",
+        usage: "find-mailer [--self-test] [--wait SECONDS] [ADDRESS]",
+        does: "says how mail leaves here and comes in, and whether both work",
+    },
+    Companion {
+        name: "mail-files",
+        usage: "mail-files [-x] [-s KB] ADDRESS|LIST TYPE SUBJECT FILE…",
+        does: "mails files as attachments",
+    },
+    Companion {
+        name: "mailshar",
+        usage: "mailshar [-S SUBJECT] [-s KB] [-M|-T|-B|-z|-Z|-j] [-x] ADDRESS|LIST FILE…",
+        does: "mails files as a shell archive that any shell unpacks",
+    },
+    Companion {
+        name: "mailsync",
+        usage: "mailsync [-i] [-n] [ADDRESS|LIST] [DIRECTORY]",
+        does: "sends other sites what they lack",
+    },
+    Companion {
+        name: "resync",
+        usage: "resync [-n] FILE|DIRECTORY",
+        does: "applies a package, and lists what waits for a person",
+    },
+];
+
+/// Returns what one that is asked for `--help` or `--version` says, as the old programs took these
+/// words: by their first letters.
+pub fn companion_says(name: &OsStr, given: &[OsString]) -> Option<String> {
+    let Companion { name, usage, does } = *COMPANIONS.iter().find(|one| name == one.name)?;
+    let is = |long: &str, word: &OsStr| {
+        let word = word.to_str().unwrap_or_default();
+        word.len() > 2 && long.starts_with(word)
+    };
+    match given {
+        [word] if is("--help", word) => {
+            Some(format!("usage: {usage}\n       {does}; \"man {name}\" tells more"))
+        }
+        [word] if is("--version", word) => Some(format!("{name}, of {}", VERSION)),
+        _ => None,
+    }
+}
+
+/// Returns how a companion is called.
+pub fn usage(name: &str) -> &'static str {
+    COMPANIONS.iter().find(|one| one.name == name).map_or("", |one| one.usage)
+}

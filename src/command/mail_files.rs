@@ -12,6 +12,7 @@ use crate::edge::state::State;
 use crate::format::mail::post::{self, Attachment, Body, Post};
 use crate::model::Address;
 
+use super::help::usage;
 use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell, tell_failure};
 use super::session::Session;
 use super::sites::{guessed_address, parse_address};
@@ -30,10 +31,10 @@ const HEADERS_BYTES: u64 = 2 << 10;
 pub fn run(session: &Session, words: &[OsString]) -> Result<Outcome, Failure> {
     let typed = Typed::parse(words)?;
     let [destination, kind, subject, files @ ..] = typed.words.as_slice() else {
-        return Err(usage());
+        return Err(misuse());
     };
     if files.is_empty() {
-        return Err(usage());
+        return Err(misuse());
     }
     let limit = typed.size_bytes.or(session.settings.size_max_bytes);
     let mut outcome = Outcome::Done;
@@ -268,7 +269,7 @@ fn grouped(attachments: Vec<Attachment>, limit: Option<u64>) -> Vec<Vec<Attachme
     mails
 }
 
-fn usage() -> Failure {
+fn misuse() -> Failure {
     Failure::new("mail-files takes a destination, a type, a subject and files")
-        .hinted("mail-files [-x] [-s KB] ADDRESS|LIST TYPE SUBJECT FILE…")
+        .hinted(usage("mail-files"))
 }

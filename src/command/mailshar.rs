@@ -2,12 +2,15 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
 
+use crate::edge::program;
 use crate::format::mail::post::Body;
-use crate::format::shell_archive::{self, ArchiveFault, Member, Mode};
+use crate::format::shell_archive::{self, ArchiveFault, Member, Mode, Packing};
 
+use super::help::usage;
 use super::mail_files::{Sender, Typed, destinations};
 use super::outcome::{Failure, Outcome};
 use super::session::Session;
@@ -29,8 +32,9 @@ pub fn run(session: &Session, words: &[OsString]) -> Result<Outcome, Failure> {
     let (destination, files) = match typed.words.split_first() {
         Some((destination, files)) if !files.is_empty() => (destination, files),
         _ => {
-            return Err(Failure::new("mailshar takes a destination and files")
-                .hinted("mailshar [-S SUBJECT] [-s KB] [-M|-T|-B|-z] [-x] ADDRESS|LIST FILE…"));
+            return Err(
+                Failure::new("mailshar takes a destination and files").hinted(usage("mailshar"))
+            );
         }
     };
     let destinations = destinations(destination)?;
@@ -43,21 +47,18 @@ pub fn run(session: &Session, words: &[OsString]) -> Result<Outcome, Failure> {
         Some('M') => Mode::Mixed,
         Some('T') => Mode::Text,
         Some('B') => Mode::Encoded,
-        Some('z') => Mode::Packed,
-        Some(letter) => {
-            let what = if letter == 'j' { "bzip2" } else { "compress" };
-            return Err(Failure::new(format!("-{letter}: {what} is not on every system any more"))
-                .hinted("-z packs with gzip"));
-        }
+        Some('Z') => Mode::Packed(Packing::Compress),
+        Some('j') => Mode::Packed(Packing::Bzip2),
         None if members.iter().any(|member| is_packed(&member.name)) => Mode::Mixed,
-        None => Mode::Packed,
+        Some(_) | None => Mode::Packed(Packing::Gzip),
     };
     let part_bytes = typed.size_bytes.unwrap_or(PART_BYTES);
     let part_bytes = usize::try_from(part_bytes).unwrap_or(usize::MAX);
-    let parts = shell_archive::write(&members, mode, part_bytes).map_err(|fault| {
+    let parts = shell_archive::write(&members, mode, part_bytes, &pack).map_err(|fault| {
         let hint = match &fault {
             ArchiveFault::Name(_) => "rename it, or put it into a tar file",
             ArchiveFault::NoText(_) => "-M encodes what is no text",
+            ArchiveFault::Packing(..) => "-z packs with gzip, and needs no program for that",
         };
         Failure::new(&fault).hinted(hint)
     })?;
@@ -118,6 +119,16 @@ fn collect(path: &Path, name: &str, members: &mut Vec<Member>) -> Result<(), Fai
     let is_executable = found.permissions().mode() & 0o100 != 0;
     members.push(Member { name: name.to_owned(), bytes, is_executable });
     Ok(())
+}
+
+/// Packs one file: what only few systems still have is a program of this one.
+fn pack(packing: Packing, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    match packing {
+        Packing::Gzip => shell_archive::gzip(bytes),
+        // Without -f it packs nothing that would not become smaller.
+        Packing::Compress => program::filter("compress", &["-c", "-f"], bytes),
+        Packing::Bzip2 => program::filter("bzip2", &["-c"], bytes),
+    }
 }
 
 fn is_packed(name: &str) -> bool {

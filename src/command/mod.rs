@@ -64,7 +64,12 @@ pub fn run_as(
     name: &std::ffi::OsStr,
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<Outcome, Failure> {
-    run(companions::arguments(name, arguments.into_iter().collect())?)
+    let given: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(said) = help::companion_says(name, &given) {
+        answer(said);
+        return Ok(Outcome::Done);
+    }
+    run(companions::arguments(name, given)?)
 }
 
 /// Runs `remsync` with its arguments, the program's name left out.

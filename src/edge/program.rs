@@ -120,6 +120,28 @@ pub fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>
     }
 }
 
+/// Pipes bytes through a program and returns what it writes; what it complains of is told.
+///
+/// # Errors
+/// There is no such program, or it failed.
+pub fn filter(program: &str, words: &[&str], bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut command = Command::new(program);
+    command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let at = |error: io::Error| io::Error::new(error.kind(), format!("{program}: {error}"));
+    let mut child = command.spawn().map_err(at)?;
+    let input = child.stdin.take();
+    let output = std::thread::scope(|scope| {
+        // It writes while it reads: neither may wait for the other.
+        scope.spawn(move || input.map(|mut input| input.write_all(bytes)));
+        child.wait_with_output()
+    });
+    let output = output.map_err(at)?;
+    if !output.status.success() {
+        return Err(io::Error::other(format!("{program} failed")));
+    }
+    Ok(output.stdout)
+}
+
 /// Has the desktop open a page, and does not wait for it.
 ///
 /// # Errors

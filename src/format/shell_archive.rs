@@ -33,9 +33,23 @@ pub enum Mode {
     Text,
     /// All encoded: `-B`.
     Encoded,
-    /// All packed by gzip and encoded: `-z`.
-    Packed,
+    /// All packed and encoded: `-z`, `-Z`, `-j`.
+    Packed(Packing),
 }
+
+/// By what all is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// `gzip`: `-z`.
+    Gzip,
+    /// `compress`, which `gzip` reads too: `-Z`.
+    Compress,
+    /// `bzip2`: `-j`.
+    Bzip2,
+}
+
+/// Packs the bytes of one file.
+pub type Pack<'a> = &'a dyn Fn(Packing, &[u8]) -> io::Result<Vec<u8>>;
 
 /// Why an archive cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +60,9 @@ pub enum ArchiveFault {
     /// It is to be a text and is none.
     #[error("{0}: this is no plain text")]
     NoText(String),
+    /// What should have packed it did not.
+    #[error("{0}: it cannot be packed: {1}")]
+    Packing(String, String),
 }
 
 /// Bytes of a part that are no file's.
@@ -55,7 +72,17 @@ const LINE_BYTES_MAX: usize = 900;
 /// Bytes that a line of uuencode holds.
 const UU_BYTES: usize = 45;
 
-/// Returns the parts of an archive, each of at most about `part_bytes`.
+impl Packing {
+    /// Returns the program that undoes it.
+    fn unpacker(self) -> &'static str {
+        match self {
+            Packing::Gzip | Packing::Compress => "gzip -d",
+            Packing::Bzip2 => "bzip2 -d",
+        }
+    }
+}
+
+/// Returns the parts of an archive, each of at most about `part_bytes`; where all is packed, by `pack`.
 ///
 /// # Errors
 /// An [`ArchiveFault`].
@@ -63,12 +90,13 @@ pub fn write(
     members: &[Member],
     mode: Mode,
     part_bytes: usize,
+    pack: Pack<'_>,
 ) -> Result<Vec<Vec<u8>>, ArchiveFault> {
     let room = part_bytes.saturating_sub(FRAME_BYTES).max(FRAME_BYTES);
     let mut bodies = Bodies { room, done: Vec::new(), body: Vec::new(), at: String::new() };
     for member in members {
         check_name(&member.name)?;
-        push_member(member, mode, &mut bodies)?;
+        push_member(member, mode, &mut bodies, pack)?;
     }
     let mut parts = bodies.done;
     parts.push(bodies.body);
@@ -117,7 +145,12 @@ impl Bodies {
     }
 }
 
-fn push_member(member: &Member, mode: Mode, bodies: &mut Bodies) -> Result<(), ArchiveFault> {
+fn push_member(
+    member: &Member,
+    mode: Mode,
+    bodies: &mut Bodies,
+    pack: Pack<'_>,
+) -> Result<(), ArchiveFault> {
     let is_text = is_text(&member.bytes);
     if mode == Mode::Text && !is_text {
         return Err(ArchiveFault::NoText(member.name.clone()));
@@ -125,7 +158,7 @@ fn push_member(member: &Member, mode: Mode, bodies: &mut Bodies) -> Result<(), A
     let name = quoted(&member.name);
     bodies.begin_file(&member.name);
     bodies.line(&format!("# ============= {} ==============", member.name));
-    if mode != Mode::Packed && mode != Mode::Encoded && is_text {
+    if matches!(mode, Mode::Mixed | Mode::Text) && is_text {
         bodies.line("sed 's/^X//' << 'SHAR_EOF' > ${lock_dir}/new || fail 'it cannot be written'");
         for line in member.bytes.split_inclusive(|byte| *byte == b'\n') {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -133,7 +166,12 @@ fn push_member(member: &Member, mode: Mode, bodies: &mut Bodies) -> Result<(), A
         }
         bodies.line("SHAR_EOF");
     } else {
-        let packed = if mode == Mode::Packed { gzip(&member.bytes) } else { member.bytes.clone() };
+        let fault =
+            |error: io::Error| ArchiveFault::Packing(member.name.clone(), error.to_string());
+        let packed = match mode {
+            Mode::Packed(packing) => pack(packing, &member.bytes).map_err(fault)?,
+            _ => member.bytes.clone(),
+        };
         bodies.line("sed 's/^X//' << 'SHAR_EOF' > ${lock_dir}/uue || fail 'it cannot be written'");
         let reopen = "sed 's/^X//' << 'SHAR_EOF' >> ${lock_dir}/uue || exit 1";
         bodies.document_line(b"begin 600 file", reopen);
@@ -145,10 +183,11 @@ fn push_member(member: &Member, mode: Mode, bodies: &mut Bodies) -> Result<(), A
         bodies.document_line(b"`", reopen);
         bodies.document_line(b"end", reopen);
         bodies.line("SHAR_EOF");
-        bodies.line(match mode {
-            Mode::Packed => "decode < ${lock_dir}/uue | gzip -d > ${lock_dir}/new",
-            _ => "decode < ${lock_dir}/uue > ${lock_dir}/new",
-        });
+        let unpack = match mode {
+            Mode::Packed(packing) => format!("| {} ", packing.unpacker()),
+            _ => String::new(),
+        };
+        bodies.line(&format!("decode < ${{lock_dir}}/uue {unpack}> ${{lock_dir}}/new"));
         bodies.line("rm -f ${lock_dir}/uue");
     }
     let mode = if member.is_executable { "755" } else { "644" };
@@ -282,14 +321,14 @@ fn folder_name(members: &[Member]) -> String {
     format!("_sh{number:010}")
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let pack = || -> io::Result<Vec<u8>> {
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-        gzip.write_all(bytes)?;
-        gzip.finish()
-    };
-    // Writing into memory cannot fail.
-    pack().unwrap_or_default()
+/// Packs as `gzip` does.
+///
+/// # Errors
+/// None: writing into memory cannot fail.
+pub fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(bytes)?;
+    gzip.finish()
 }
 
 /// Writes a line of uuencode.
@@ -345,11 +384,15 @@ mod tests {
     #[test]
     fn names_that_lead_elsewhere_are_refused() {
         for name in ["", "/a", "../a", "a/../b", "./a", "-rf", "a\nb", "a//b"] {
-            let written = write(&[member(name, b"x\n")], Mode::Mixed, 60 << 10);
+            let written =
+                write(&[member(name, b"x\n")], Mode::Mixed, 60 << 10, &|_, bytes| gzip(bytes));
             assert!(matches!(written, Err(ArchiveFault::Name(_))), "{name}");
         }
-        assert!(write(&[member("it's", b"x\n")], Mode::Mixed, 60 << 10).is_ok());
-        let written = write(&[member("a", b"\0")], Mode::Text, 60 << 10);
+        assert!(
+            write(&[member("it's", b"x\n")], Mode::Mixed, 60 << 10, &|_, bytes| gzip(bytes))
+                .is_ok()
+        );
+        let written = write(&[member("a", b"\0")], Mode::Text, 60 << 10, &|_, bytes| gzip(bytes));
         assert_eq!(written, Err(ArchiveFault::NoText("a".into())));
     }
 
@@ -358,7 +401,9 @@ mod tests {
         let bytes: Vec<u8> =
             (0..100_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
         for part_bytes in [8 << 10, 60 << 10] {
-            let parts = write(&[member("a", &bytes)], Mode::Encoded, part_bytes).unwrap();
+            let parts =
+                write(&[member("a", &bytes)], Mode::Encoded, part_bytes, &|_, bytes| gzip(bytes))
+                    .unwrap();
             assert!(parts.len() > 1 && parts.iter().all(|part| part.len() <= part_bytes));
             let lines = parts.iter().flat_map(|part| part.split(|byte| *byte == b'\n'));
             assert!(lines.clone().all(|line| line.len() < 998 && line.is_ascii()));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::Seek;
 use std::path::{Path, PathBuf};
 
 use crate::edge::queue::{Entry, EntryState, Queue};
@@ -109,10 +110,13 @@ pub(super) fn run_dry_on_file(
     let mut dry = Dry {
         ground: Ground::open(session, &directory, &project.identity)?,
         directory,
+    package: &File,
         knowledge: project.knowledge,
         identity: project.identity,
     };
-    let (sha256, size_bytes) = sha256_of(File::open(file).map_err(at)?).map_err(at)?;
+    let (sha256, size_bytes) = sha256_of(package).map_err(at)?;
+    let mut package = package.try_clone().map_err(at)?;
+    package.rewind().map_err(at)?;
     let entry = Entry {
         id: hex(&sha256).chars().take(12).collect(),
         sha256,
@@ -135,7 +139,7 @@ pub(super) fn run_dry_on_file(
     };
     let mut tally = Tally::default();
     let run = Run::new(session, queue, None)?;
-    run.entry_dry(&mut dry, &entry, File::open(file).map_err(at)?, &mut tally)?;
+    run.entry_dry(&mut dry, &entry, package, &mut tally)?;
     tally.waiting += dry.knowledge.questions.len();
     tally.tell(session);
     Ok(tally.outcome)

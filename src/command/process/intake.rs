@@ -8,7 +8,7 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::edge::queue::{Arrival, Entry, EntryState, Filed, Judgement, Known, Queue, is_volume};
+use crate::edge::queue::{Arrival, Entry, EntryState, Filed, Incoming, Judgement, Known, Queue, is_volume};
 use crate::edge::state::State;
 use crate::format::volume;
 use crate::model::limits::SIGNATURE_BYTES_MAX;
@@ -21,6 +21,7 @@ use super::{Run, Tally, plain_entry};
 /// What is to be processed.
 pub(super) enum Choice {
     /// The entry of this id.
+use super::unpacked::{self, folder_of};
     Entry(String),
     /// Whatever is in the queue.
     All,
@@ -45,6 +46,13 @@ pub(super) fn choose(
             Ok(entry) => Ok(Choice::Entry(entry.id)),
             Err(error) => Err(match queue.find_waiting(&id)? {
                 Some(set) => Failure::new(format!("{}: {}", set.id, set.standing))
+        if let Some(folder) = folder_of(&file) {
+            return import_unpacked(queue, &folder).map(Choice::Entry);
+        }
+        if file.is_dir() {
+            return Err(Failure::new(format!("{}: no package is unpacked here", file.display()))
+                .hinted("one has a folder .remsync-work with a file \"orders\" in it"));
+        }
                     .hinted("it is processed when all its parts have come"),
                 None => error.into(),
             }),
@@ -68,6 +76,12 @@ pub(super) fn choose(
 
 fn choose_file(queue: &Queue, file: &Path) -> Result<Choice, Failure> {
     let at = |error: std::io::Error| Failure::new(format!("{}: {error}", file.display()));
+    if let Some(folder) = folder_of(&directory).filter(|folder| *folder != directory)
+        && !session.options.dry_run
+        && let Err(failure) = import_unpacked(queue, &folder)
+    {
+        tell_failure(&failure);
+    }
     let opened = File::open(file).map_err(at)?;
     if !is_volume(&opened).map_err(at)? {
         return import(queue, file).map(Choice::Entry);
@@ -123,9 +137,19 @@ fn import(queue: &Queue, file: &Path) -> Result<String, Failure> {
     }
     let spooled = incoming.settle()?;
     if spooled.judgement == Judgement::NotAPackage {
-        return Err(Failure::new(format!("{}: this is no package", file.display())));
+        return Err(Failure::new(format!("{}: this is no package", from.display())));
     }
-    let signatures = signatures_beside(file)?;
+    let signatures = if from.is_dir() { Vec::new() } else { signatures_beside(from)? };
+    deliver(queue, incoming, file)
+}
+
+/// Puts a package that was unpacked into the queue; its folder stays. No signature vouches for what
+/// is packed again.
+fn import_unpacked(queue: &Queue, folder: &Path) -> Result<String, Failure> {
+    deliver(queue, unpacked::pack(queue, folder)?, folder)
+}
+
+fn deliver(queue: &Queue, incoming: Incoming, from: &Path) -> Result<String, Failure> {
     let arrival = Arrival { signatures, known: Known::Proved, ..Arrival::default() };
     Ok(queue.deliver(spooled, &arrival)?.id)
 }

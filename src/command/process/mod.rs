@@ -2,8 +2,9 @@
 //!
 //! Here is the run over projects and entries; what comes in and what no project takes is in
 //! `intake`, word of mails of ours that did not arrive in `notices`, whether the tree is there in
-//! `brake`, what only looks is in `dry`, and what is told at the end in `tally`. The order is always
-//! the same: contents on the disk, then what is believed of them, then the entry is let go.
+//! `brake`, what only looks is in `dry`, packages that somebody unpacked are packed again in
+//! `unpacked`, and what is told at the end is in `tally`. The order is always the same: contents on
+//! the disk, then what is believed of them, then the entry is let go.
 
 mod brake;
 mod dry;
@@ -12,6 +13,7 @@ mod notices;
 mod sealed;
 mod tally;
 
+mod unpacked;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::File;
@@ -51,6 +53,7 @@ use tally::{plain_entry, visited_entry};
 
 /// How the reason ends for which an entry is held whose files wait for a person.
 const FOR_PERSON: &str = " for a person";
+use unpacked::{folder_of, pack_aside};
 
 /// Processes what is named, or all that waits.
 ///
@@ -60,10 +63,14 @@ pub fn run(session: &Session, what: Option<&OsString>) -> Result<Outcome, Failur
     let queue = session.queue()?;
     let _lock = if session.options.dry_run { None } else { Some(queue.lock()?) };
     let mut tally = Tally::default();
-    if let Some(file) = what.map(Path::new).filter(|file| file.is_file())
-        && session.options.dry_run
-    {
-        return run_dry_on_file(session, &queue, file);
+    if let Some(path) = what.map(Path::new).filter(|_| session.options.dry_run) {
+        let at = |error| Failure::new(format!("{}: {error}", path.display()));
+        if path.is_file() {
+            return run_dry_on_file(session, &queue, path, &File::open(path).map_err(at)?);
+        }
+        if let Some(folder) = folder_of(path) {
+            return run_dry_on_file(session, &queue, &folder, &pack_aside(&folder)?);
+        }
     }
     let only = match choose(session, &queue, what)? {
         Choice::Entry(id) => Some(id),
