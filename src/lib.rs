@@ -214,6 +214,7 @@
 //! | [`command::push`] | `push` |
 //! | [`command::edit`] | `list`, `create`, `delete`, `title`, `here`, `email`, `home` |
 //! | [`command::identity`] | questions about who takes part |
+//! | [`command::misnamed`] | packages under another title, or for another address |
 //! | [`command::upgrade`] | `upgrade` |
 //! | [`command::mail_files`], [`command::mailshar`] | files by ordinary mail |
 //! | [`command::companions`] | what the old programs' names mean |

@@ -452,6 +452,127 @@ fn identity_is_asked_at_a_terminal() {
     assert_eq!(differences(&b), named(&[("remote:e@e.example", "keep")]));
 }
 
+/// A package under another title or for another address waits, and says so; what is answered once
+/// holds for the next.
+#[test]
+fn other_names_for_this_project_and_this_site() {
+    let world = World::new();
+    let b = classic_site(&world, "b", ["a", "d"]);
+    let mut a = Gnu::new("a", ["b", "d"]);
+    let renamed = |packed: &[u8], from: &str, to: &str| {
+        let mut tar = Vec::new();
+        GzDecoder::new(packed).read_to_end(&mut tar).unwrap();
+        let mut archive = tar::Archive::new(tar.as_slice());
+        let (mut orders, mut members) = (String::new(), BTreeMap::new());
+        for entry in archive.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let name = entry.path().unwrap().to_str().unwrap().to_owned();
+            let own = name.trim_start_matches(".remsync-work/");
+            match own.parse::<u32>() {
+                Ok(number) => {
+                    let mut bytes = Vec::new();
+                    entry.read_to_end(&mut bytes).unwrap();
+                    members.insert(number, bytes);
+                }
+                Err(_) => drop(entry.read_to_string(&mut orders).unwrap()),
+            }
+        }
+        let members: Vec<&[u8]> = members.values().map(Vec::as_slice).collect();
+        package(&orders.replace(from, to), &members)
+    };
+    let next = |a: &mut Gnu, text: &'static str| {
+        a.tree.insert("f", text);
+        a.broadcast(Mode::Contents)[0].clone()
+    };
+
+    // The title: the folder is this one, so what the original did is proposed.
+    let to_b = renamed(&next(&mut a, "one\n"), "title\tTest", "title\tNew name");
+    let (done, status) = process(&b, &to_b);
+    assert_eq!((done["entries"][0]["outcome"].as_str(), status), (Some("held"), 1), "{done}");
+    let reason = done["entries"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("\"remsync resolve 'title:New name' take\""), "{reason}");
+    assert_eq!(b.read("f"), None);
+    assert_eq!(differences(&b), named(&[("title:New name", "take")]));
+    let told = b.run(&["pending"]).with(1);
+    assert!(told.contains("title:New name: another title, and a package"), "{told}");
+    let said = b.run(&["resolve", "title:New name", "keep"]);
+    assert!(
+        said.stderr().contains("\"remsync process\" takes the package now"),
+        "{}",
+        said.story()
+    );
+    said.done();
+    assert_eq!((b.run(&["process"]).status(), b.text("f")), (0, "one\n".into()));
+    assert_eq!(b.run(&["title"]).done(), "title   Test\n");
+    let to_b = renamed(&next(&mut a, "two\n"), "title\tTest", "title\tNew name");
+    assert_eq!(process(&b, &to_b).1, 0);
+    assert_eq!(b.text("f"), "two\n");
+
+    // The address, answered at a terminal: what is there becomes ours.
+    let to_b = renamed(&next(&mut a, "three\n"), "b@b.example", "bo@new.example");
+    let file = world.path().join("p");
+    fs::write(&file, to_b).unwrap();
+    let mut command = b.command(REMSYNC);
+    command.args(["process", file.to_str().unwrap()]);
+    let mut terminal = Terminal::start(command);
+    terminal.answer("Which? [Take/keep/later] ", "");
+    let (status, seen) = terminal.end();
+    assert_eq!(status.code(), Some(0), "{seen}");
+    assert!(seen.contains("here:bo@new.example: another address"), "{seen}");
+    assert_eq!(b.text("f"), "three\n");
+    assert_eq!(b.run(&["list", "here"]).done(), "here    bo@new.example ~/tree\n");
+
+    // Both at once, or from a stranger, is nobody's; and so is what goes to a remote of ours.
+    for (from, to) in [
+        ("b@b.example", "d@d.example"),
+        ("here\ta@a.example", "here\tz@z.example"),
+        (
+            "title\tTest\nhere\ta@a.example ~/tree\nremote\tb@b.example",
+            "title\tX\nhere\ta@a.example ~/tree\nremote\tx@x.example",
+        ),
+    ] {
+        let to_b = renamed(&next(&mut a, "four\n"), from, to);
+        assert_eq!(process(&b, &to_b).1, 1, "{from}");
+        assert_eq!(differences(&b), []);
+        assert_eq!(b.text("f"), "three\n");
+    }
+}
+
+/// Of two projects of the same people, what is for the one is no question at the other.
+#[test]
+fn two_projects_of_the_same_people() {
+    let world = World::new();
+    let (a, b) = world.pair();
+    let second = b.top.join("second");
+    fs::create_dir(&second).unwrap();
+    let words = ["-C", second.to_str().unwrap(), "init", "--title", "Second", "--here"];
+    b.run(&[&words[..], &[&b.address, "--remote", &a.address]].concat()).done();
+    a.write("f", "one\n");
+    a.run(&["title", "Renamed"]).done();
+    a.run(&["broadcast"]).done();
+    b.deliver_all();
+    let (held, status) = b.json(&["-C", second.to_str().unwrap(), "process", "--batch"]);
+    assert_eq!(status, 1, "{held}");
+    assert_eq!(b.run(&["process", "--batch"]).status(), 1);
+    // In 2.0 all is to stay as it is.
+    assert_eq!(differences(&b), named(&[("title:Renamed", "keep")]));
+    b.run(&["resolve", "title:Renamed", "take"]).done();
+    b.run(&["process", "--batch"]).done();
+    assert_eq!(
+        (b.text("f"), b.run(&["title"]).done()),
+        ("one\n".into(), "title   Renamed\n".into())
+    );
+    assert_eq!(
+        fs::read_dir(&second).unwrap().filter(|f| f.as_ref().unwrap().file_name() == "f").count(),
+        0
+    );
+    a.write("f", "two\n");
+    a.run(&["broadcast"]).done();
+    b.deliver_all();
+    assert_eq!(b.run(&["-C", second.to_str().unwrap(), "process", "--batch"]).status(), 0);
+    assert_eq!(b.run(&["process", "--batch"]).status(), 0);
+}
+
 /// In 2.0 nothing is proposed, and nobody is asked to forget what the other never had.
 #[test]
 fn identity_in_format_2_0() {

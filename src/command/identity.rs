@@ -104,15 +104,45 @@ pub fn ask(session: &Session, open: &mut OpenProject) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns the open ones that words name, and the words that name none.
+/// Puts one that a package waits for to the person; whether it is settled. Not to say anything is to
+/// do what is proposed, or to leave the package where it is.
+///
+/// # Errors
+/// What is remembered cannot be read or written.
+pub fn ask_one(
+    session: &Session,
+    open: &mut OpenProject,
+    difference: &Difference,
+) -> Result<bool, Failure> {
+    let choices = if difference.is_proposed { "[Take/keep/later]" } else { "[take/keep/Later]" };
+    let told = describe_with_answers(difference);
+    let decision = match reply(&format!("\n{told}\nWhich? {choices} ")).as_deref() {
+        Some("t" | "take") => Decision::Take,
+        Some("k" | "keep") => Decision::Keep,
+        Some("") if difference.is_proposed => Decision::Take,
+        _ => return Ok(false),
+    };
+    match settle(session, open, difference, decision) {
+        Ok(()) => Ok(true),
+        Err(failure) => {
+            tell_failure(&failure);
+            Ok(false)
+        }
+    }
+}
+
+/// Returns the open ones that words name, those that packages wait for with them, and the words that
+/// name none.
 ///
 /// # Errors
 /// What is remembered cannot be read.
 pub fn named(
     open: &OpenProject,
+    misnamed: Vec<Difference>,
     words: &[OsString],
 ) -> Result<(Vec<Difference>, Vec<OsString>), Failure> {
     let mut left = open_differences(open.state.dir(), &open.project.identity)?;
+    left.extend(misnamed);
     let questions = &open.project.knowledge.questions;
     let mut found = Vec::new();
     let mut others = Vec::new();
@@ -139,6 +169,8 @@ fn describe(difference: &Difference) -> String {
         Point::Home(..) => "another folder",
         Point::Learn(_) => "there and not here",
         Point::Forget(_) => "here and not there",
+        Point::Title(_) => "another title, and a package under it waits",
+        Point::Here(_) => "another address, and a package for it waits",
     };
     format!(
         "{}: {what} (from {}, arrived {})",
@@ -163,6 +195,15 @@ fn answers(difference: &Difference) -> String {
             "take: no remote here any more, with all that is known of it; keep: as it is".into()
         }
         Point::Forget(_) => "take: deleted here too; keep: as it is".into(),
+        Point::Title(title) => format!(
+            "take: it is this project, and called {} here too; keep: it is this project, and its title \
+             here stays",
+            escaped(title.as_bytes())
+        ),
+        Point::Here(address) => format!(
+            "take: it is this site, and {address} is its address from now on; keep: it is this site, \
+             and its address stays"
+        ),
     }
 }
 
@@ -175,6 +216,8 @@ fn proposal(difference: &Difference) -> String {
         Point::Learn(Statement::Scan(_)) => "Scan it here too?".into(),
         Point::Learn(Statement::Ignore(_)) => "Ignore it here too?".into(),
         Point::Forget(_) => "Delete it here?".into(),
+        Point::Title(_) => "Call it so here?".into(),
+        Point::Here(_) => "Is it the address of this site?".into(),
     }
 }
 
@@ -184,6 +227,8 @@ pub fn document(difference: &Difference) -> Value {
         Point::Home(..) => "home",
         Point::Learn(_) => "learn",
         Point::Forget(_) => "forget",
+        Point::Title(_) => "title",
+        Point::Here(_) => "here",
     };
     let value = match &difference.point {
         Point::Home(_, folder) => String::from_utf8_lossy(folder).into_owned(),
@@ -195,6 +240,8 @@ pub fn document(difference: &Difference) -> Value {
         | Point::Forget(Statement::Scan(text) | Statement::Ignore(text)) => {
             String::from_utf8_lossy(text).into_owned()
         }
+        Point::Title(title) => title.clone(),
+        Point::Here(address) => address.to_string(),
     };
     json!({
         "question": String::from_utf8_lossy(&difference.point.name()),
@@ -223,6 +270,8 @@ fn take(session: &Session, project: &mut Project, point: &Point) -> Result<(), F
         }
         Point::Forget(Statement::Scan(scan)) => Edit::Delete(Kind::Scan, word(scan)),
         Point::Forget(Statement::Ignore(ignore)) => Edit::Delete(Kind::Ignore, word(ignore)),
+        Point::Title(title) => Edit::Title(title.clone()),
+        Point::Here(address) => Edit::Here(address.to_string(), None),
     };
     apply(session, project, &edit)
 }

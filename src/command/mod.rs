@@ -23,6 +23,7 @@ pub mod log;
 pub mod mail_files;
 pub mod mailshar;
 pub mod merge;
+pub mod misnamed;
 pub mod options;
 pub mod outbox;
 pub mod outcome;

@@ -9,6 +9,7 @@ use crate::model::knowledge::Question;
 use crate::model::project::Project;
 
 use super::identity;
+use super::misnamed;
 use super::outbox::{self, Waiting};
 use super::outcome::{Failure, Outcome, answer, answer_json};
 use super::session::{Ground, Session};
@@ -41,7 +42,11 @@ pub fn run(session: &Session) -> Result<Outcome, Failure> {
         None => Vec::new(),
     };
     let differences = match &project {
-        Some((project, directory)) => identity::open_differences(directory, &project.identity)?,
+        Some((project, directory)) => {
+            let mut found = misnamed::questions(session, &queue, directory, &project.identity)?;
+            found.extend(identity::open_differences(directory, &project.identity)?);
+            found
+        }
         None => Vec::new(),
     };
     let is_asked = |digest: &[u8; 32]| questions.iter().any(|(_, q, _)| q.package == *digest);

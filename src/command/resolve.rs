@@ -22,6 +22,7 @@ use crate::model::version::{Content, Version};
 use crate::model::{Signature, TreePath};
 use crate::rules::classic;
 use crate::rules::observe::{Look, observe};
+use crate::rules::reconcile::{Difference, Point};
 use crate::rules::select::Selection;
 use crate::rules::visit::{self, Answered, Hands, Put, Receipt, Source};
 
@@ -30,6 +31,7 @@ use super::hands::{DiskHands, finish_removals};
 use super::identity;
 use super::keep::{keep_bases, tidy_up};
 use super::merge::{End, merge};
+use super::misnamed;
 use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell, tell_failure};
 use super::process::{packages_asked_about, packages_left_to_person, retire_settled};
 use super::session::{Ground, OpenProject, Session};
@@ -65,17 +67,21 @@ pub fn resolve(
     let runs = open.runs(Kind::Resolve, session.now_ms);
     let mut asked = packages_asked_about(&open);
     asked.extend(packages_left_to_person(&queue, &open)?);
-    let (mut differences, words) = identity::named(&open, words)?;
+    let misnamed = misnamed::questions(session, &queue, open.state.dir(), &open.project.identity)?;
+    let (mut differences, words) = identity::named(&open, misnamed, words)?;
     if is_all && decision == Decision::Keep {
         // To leave all as it is here is safe; to take over what is meant one by one is not.
         differences = identity::open_differences(open.state.dir(), &open.project.identity)?;
     }
     let mut outcome = Outcome::Done;
+    let names = differences.iter().filter(|difference| is_name(difference)).count();
     let points_before = identity::open_differences(open.state.dir(), &open.project.identity)?.len();
     for difference in differences.iter().filter(|_| !session.options.dry_run) {
         if let Err(failure) = identity::settle(session, &mut open, difference, decision) {
             tell_failure(&failure);
             outcome = outcome.and(Outcome::Failed);
+        } else if is_name(difference) {
+            tell("  \"remsync process\" takes the package now.");
         }
     }
     let chosen = select(&open.project, &words, from, is_all)?;
@@ -96,7 +102,7 @@ pub fn resolve(
     let files_left = open.project.knowledge.questions.len();
     let points_left = identity::open_differences(open.state.dir(), &open.project.identity)?.len();
     let left = files_left + points_left;
-    let settled = (before + points_before).saturating_sub(left);
+    let settled = (before + points_before + names).saturating_sub(left);
     if session.options.json {
         answer_json(&json!({ "settled": settled, "left": left }));
     } else if !session.options.quiet {
@@ -105,6 +111,11 @@ pub fn resolve(
         answer(format_args!("{settled} settled, {left} {wait} for you"));
     }
     Ok(outcome.and(if left > 0 { Outcome::Waits } else { Outcome::Done }))
+}
+
+/// Whether a package waits for the answer.
+fn is_name(difference: &Difference) -> bool {
+    matches!(difference.point, Point::Title(_) | Point::Here(_))
 }
 
 /// A person's answer to one question.

@@ -28,3 +28,25 @@ pub struct Heard {
     /// Names of statements that it once had and has no more.
     pub dropped: BTreeSet<Vec<u8>>,
 }
+
+impl Identities {
+    /// Whether a person said that a project of this title is ours, which keeps its own.
+    pub fn knows_title(&self, title: &str) -> bool {
+        self.declined.contains(&title_mark(title))
+    }
+
+    /// Whether a person said that this address is ours too.
+    pub fn knows_address(&self, address: &Address) -> bool {
+        self.declined.contains(&address_mark(address))
+    }
+}
+
+/// Returns what is remembered of another title that means our project.
+pub fn title_mark(title: &str) -> Vec<u8> {
+    [b"title ", title.as_bytes()].concat()
+}
+
+/// Returns what is remembered of another address that means this site.
+pub fn address_mark(address: &Address) -> Vec<u8> {
+    [b"here ", address.as_str().as_bytes()].concat()
+}

@@ -1,6 +1,7 @@
 //! Orders: what a package says, without its spelling.
 
 use super::belief::Belief;
+use super::identities::Identities;
 use super::path::TreePath;
 use super::project::Identity;
 use super::version::{History, Version};
@@ -95,6 +96,18 @@ impl Orders {
             }
         }
         true
+    }
+
+    /// Puts our own title and address in the place of those that a person said to mean ours.
+    pub fn in_our_names(&mut self, ours: &Identity, known: &Identities) {
+        if known.knows_title(&self.identity.title) {
+            self.identity.title.clone_from(&ours.title);
+        }
+        if let Some(visited) = self.identity.remotes.get_mut(self.visit)
+            && known.knows_address(&visited.address)
+        {
+            visited.address = ours.here.address.clone();
+        }
     }
 
     /// Returns the number of packaged files.

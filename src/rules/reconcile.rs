@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::identities::{Heard, Identities};
+use crate::model::identities::{Heard, Identities, address_mark, title_mark};
 use crate::model::project::{Format, Identity};
 use crate::model::{Address, Site};
 
@@ -34,6 +34,10 @@ pub enum Point {
     Learn(Statement),
     /// It is here and not there.
     Forget(Statement),
+    /// What we call otherwise is called so there.
+    Title(String),
+    /// This site has another address there.
+    Here(Address),
 }
 
 /// A statement of a project.
@@ -53,6 +57,8 @@ impl Point {
         match self {
             Point::Home(address, _) => [b"home:", address.as_str().as_bytes()].concat(),
             Point::Learn(statement) | Point::Forget(statement) => statement.name(),
+            Point::Title(title) => [b"title:", title.as_bytes()].concat(),
+            Point::Here(address) => [b"here:", address.as_str().as_bytes()].concat(),
         }
     }
 
@@ -62,6 +68,8 @@ impl Point {
             Point::Home(_, folder) => [&self.name(), &b" "[..], folder].concat(),
             Point::Learn(_) => [b"learn ", self.name().as_slice()].concat(),
             Point::Forget(_) => [b"forget ", self.name().as_slice()].concat(),
+            Point::Title(title) => title_mark(title),
+            Point::Here(address) => address_mark(address),
         }
     }
 }
@@ -123,6 +131,27 @@ pub fn differences(ours: &Identity, identities: &Identities) -> Vec<Difference> 
         }
     }
     found.into_values().collect()
+}
+
+/// Returns why a package is not for us that may be meant for us after all: `from` is a remote of ours,
+/// and calls either the project or this site by another name, not both. What goes to one of our remotes
+/// is not for us.
+pub fn misnamed(
+    ours: &Identity,
+    known: &Identities,
+    from: &Address,
+    title: &str,
+    visit: &Address,
+) -> Option<Point> {
+    let is_remote = |address: &Address| ours.remotes.iter().any(|site| site.address == *address);
+    let is_title = ours.title == title || known.knows_title(title);
+    let is_here = ours.here.address == *visit || known.knows_address(visit);
+    match (is_title, is_here) {
+        _ if !is_remote(from) => None,
+        (false, true) => Some(Point::Title(title.to_owned())),
+        (true, false) if !is_remote(visit) => Some(Point::Here(visit.clone())),
+        _ => None,
+    }
 }
 
 /// Forgets what was heard of those who are no remotes any more.
@@ -232,6 +261,36 @@ mod tests {
         let v20 = Identity { format: Format::V2_0, ..ours };
         let want = [("home:a@x /t", false), ("learn ignore:y", false), ("learn remote:d@x", false)];
         assert_eq!(told(&v20, &identities), want.map(|(mark, yes)| (mark.to_owned(), yes)));
+    }
+
+    #[test]
+    fn another_title_or_address_may_be_meant() {
+        let ours = project(Format::V1_3, "b", &[site("a", "-"), site("c", "-")], &[]);
+        let address = |name: &str| site(name, "-").address;
+        let mut known = Identities::default();
+        let title = Some(Point::Title("U".into()));
+        let here = |name| Some(Point::Here(address(name)));
+        for (from, called, visit, want) in [
+            ("a", "T", "b", None),
+            ("a", "U", "b", title.clone()),
+            ("a", "T", "b2", here("b2")),
+            ("a", "U", "b2", None),
+            ("a", "T", "c", None),
+            ("z", "U", "b", None),
+            ("z", "T", "b2", None),
+        ] {
+            let point = misnamed(&ours, &known, &address(from), called, &address(visit));
+            assert_eq!(point, want, "{from} {called} {visit}");
+        }
+        known.declined.extend(title.clone().map(|point| point.mark()));
+        assert_eq!(misnamed(&ours, &known, &address("a"), "U", &address("b")), None);
+        assert_eq!(misnamed(&ours, &known, &address("a"), "U", &address("b2")), here("b2"));
+        known.declined.extend(here("b2").map(|point| point.mark()));
+        assert!(known.knows_title("U") && known.knows_address(&address("b2")));
+        assert_eq!(
+            misnamed(&ours, &known, &address("a"), "V", &address("b2")),
+            Some(Point::Title("V".into()))
+        );
     }
 
     #[test]

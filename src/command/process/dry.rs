@@ -5,20 +5,23 @@ use std::fs::File;
 use std::io::Seek;
 use std::path::{Path, PathBuf};
 
+use crate::edge::identities;
 use crate::edge::queue::{Entry, EntryState, Queue};
 use crate::edge::state::State;
 use crate::format::digest::{hex, sha256_of};
 use crate::format::package::{self, PackageFault};
+use crate::model::identities::Identities;
 use crate::model::knowledge::Knowledge;
 use crate::model::project::Identity;
 use crate::rules::learn::route;
 
 use super::super::hands::DryHands;
+use super::super::misnamed::is_for;
 use super::super::outcome::{Failure, Outcome, tell};
 use super::super::session::{Ground, Session};
 use super::super::words::describe_not_for_us;
 use super::intake::beside;
-use super::{Run, Tally, is_for, of_package, visited_entry};
+use super::{Run, Tally, of_package, visited_entry};
 
 impl Run<'_> {
     pub(super) fn project_dry(
@@ -33,12 +36,14 @@ impl Run<'_> {
             directory: directory.to_owned(),
             ground: Ground::open(self.session, directory, &project.identity)?,
             knowledge: project.knowledge,
+            known: identities::load(directory)?,
             identity: project.identity,
         };
+        self.names_dry(directory, &dry.identity, tally, routed)?;
         for entry in self.queue.list()? {
             let is_wanted = self.only.is_none_or(|only| entry.id == only)
                 && matches!(entry.state, EntryState::New | EntryState::Held)
-                && is_for(&entry, &dry.identity);
+                && is_for(&entry, &dry.identity, &dry.known);
             if is_wanted {
                 routed.insert(entry.id.clone());
                 self.entry_dry(&mut dry, &entry, self.queue.open_entry(&entry)?, tally)?;
@@ -57,11 +62,12 @@ impl Run<'_> {
         tally: &mut Tally,
     ) -> Result<(), Failure> {
         let bytes = package.try_clone()?;
-        let package = match package::check(package) {
+        let mut package = match package::check(package) {
             Ok(package) => package,
             Err(PackageFault::Io(error)) => return Err(Failure::new(error)),
             Err(fault) => return self.refuse(entry, &fault.to_string(), tally),
         };
+        package.orders.in_our_names(&dry.identity, &dry.known);
         let route = match route(&package.orders, &dry.identity) {
             Ok(route) => route,
             Err(fault) => {
@@ -94,6 +100,7 @@ impl Run<'_> {
 struct Dry {
     directory: PathBuf,
     identity: Identity,
+    known: Identities,
     knowledge: Knowledge,
     ground: Ground,
 }
@@ -103,14 +110,15 @@ pub(super) fn run_dry_on_file(
     session: &Session,
     queue: &Queue,
     file: &Path,
+    package: &File,
 ) -> Result<Outcome, Failure> {
     let at = |error: std::io::Error| Failure::new(format!("{}: {error}", file.display()));
     let directory = session.project_directory()?;
     let project = State::read(&directory)?;
     let mut dry = Dry {
         ground: Ground::open(session, &directory, &project.identity)?,
+        known: identities::load(&directory)?,
         directory,
-    package: &File,
         knowledge: project.knowledge,
         identity: project.identity,
     };

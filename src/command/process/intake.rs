@@ -8,20 +8,25 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::edge::queue::{Arrival, Entry, EntryState, Filed, Incoming, Judgement, Known, Queue, is_volume};
+use crate::edge::identities;
+use crate::edge::queue::{
+    Arrival, Entry, EntryState, Filed, Incoming, Judgement, Known, Queue, is_volume,
+};
 use crate::edge::state::State;
 use crate::format::volume;
+use crate::model::identities::Identities;
 use crate::model::limits::SIGNATURE_BYTES_MAX;
 use crate::model::project::{Format, Identity};
 
+use super::super::misnamed::is_for;
 use super::super::outcome::{Failure, Outcome, tell, tell_failure};
 use super::super::session::Session;
+use super::unpacked::{self, folder_of};
 use super::{Run, Tally, plain_entry};
 
 /// What is to be processed.
 pub(super) enum Choice {
     /// The entry of this id.
-use super::unpacked::{self, folder_of};
     Entry(String),
     /// Whatever is in the queue.
     All,
@@ -41,11 +46,6 @@ pub(super) fn choose(
         if file.is_file() {
             return choose_file(queue, &file);
         }
-        let id = word.to_string_lossy();
-        return match queue.find(&id) {
-            Ok(entry) => Ok(Choice::Entry(entry.id)),
-            Err(error) => Err(match queue.find_waiting(&id)? {
-                Some(set) => Failure::new(format!("{}: {}", set.id, set.standing))
         if let Some(folder) = folder_of(&file) {
             return import_unpacked(queue, &folder).map(Choice::Entry);
         }
@@ -53,6 +53,11 @@ pub(super) fn choose(
             return Err(Failure::new(format!("{}: no package is unpacked here", file.display()))
                 .hinted("one has a folder .remsync-work with a file \"orders\" in it"));
         }
+        let id = word.to_string_lossy();
+        return match queue.find(&id) {
+            Ok(entry) => Ok(Choice::Entry(entry.id)),
+            Err(error) => Err(match queue.find_waiting(&id)? {
+                Some(set) => Failure::new(format!("{}: {}", set.id, set.standing))
                     .hinted("it is processed when all its parts have come"),
                 None => error.into(),
             }),
@@ -71,17 +76,17 @@ pub(super) fn choose(
             Err(failure) => tell_failure(&failure),
         }
     }
-    Ok(Choice::All)
-}
-
-fn choose_file(queue: &Queue, file: &Path) -> Result<Choice, Failure> {
-    let at = |error: std::io::Error| Failure::new(format!("{}: {error}", file.display()));
     if let Some(folder) = folder_of(&directory).filter(|folder| *folder != directory)
         && !session.options.dry_run
         && let Err(failure) = import_unpacked(queue, &folder)
     {
         tell_failure(&failure);
     }
+    Ok(Choice::All)
+}
+
+fn choose_file(queue: &Queue, file: &Path) -> Result<Choice, Failure> {
+    let at = |error: std::io::Error| Failure::new(format!("{}: {error}", file.display()));
     let opened = File::open(file).map_err(at)?;
     if !is_volume(&opened).map_err(at)? {
         return import(queue, file).map(Choice::Entry);
@@ -135,11 +140,6 @@ fn import(queue: &Queue, file: &Path) -> Result<String, Failure> {
             count => incoming.write(&buffer[..count])?,
         }
     }
-    let spooled = incoming.settle()?;
-    if spooled.judgement == Judgement::NotAPackage {
-        return Err(Failure::new(format!("{}: this is no package", from.display())));
-    }
-    let signatures = if from.is_dir() { Vec::new() } else { signatures_beside(from)? };
     deliver(queue, incoming, file)
 }
 
@@ -150,6 +150,11 @@ fn import_unpacked(queue: &Queue, folder: &Path) -> Result<String, Failure> {
 }
 
 fn deliver(queue: &Queue, incoming: Incoming, from: &Path) -> Result<String, Failure> {
+    let spooled = incoming.settle()?;
+    if spooled.judgement == Judgement::NotAPackage {
+        return Err(Failure::new(format!("{}: this is no package", from.display())));
+    }
+    let signatures = if from.is_dir() { Vec::new() } else { signatures_beside(from)? };
     let arrival = Arrival { signatures, known: Known::Proved, ..Arrival::default() };
     Ok(queue.deliver(spooled, &arrival)?.id)
 }
@@ -201,9 +206,13 @@ pub(super) fn hold_strangers(
         .iter()
         .filter_map(|directory| Some((directory.as_path(), State::read(directory).ok()?.identity)))
         .collect();
+    let known: Vec<Identities> = projects
+        .iter()
+        .map(|(directory, _)| identities::load(directory).unwrap_or_default())
+        .collect();
     let is_ours = |entry: &Entry| {
-        let fits = |(_, identity): &(&Path, Identity)| is_for(entry, identity);
-        projects.iter().any(fits)
+        let mut named = projects.iter().zip(&known);
+        named.any(|((_, identity), known)| is_for(entry, identity, known))
     };
     for entry in queue.list()?.into_iter().filter(|entry| !entry.sealed) {
         let is_waiting = matches!(entry.state, EntryState::New | EntryState::Held);
@@ -216,11 +225,6 @@ pub(super) fn hold_strangers(
         }
     }
     Ok(())
-}
-
-/// Whether an entry says that it is for a project.
-pub(super) fn is_for(entry: &Entry, identity: &Identity) -> bool {
-    entry.visit == identity.here.address.as_str() && entry.title == identity.title
 }
 
 /// Whether an entry of before format 1.3 names a project's site as one that it was sent to.

@@ -2,23 +2,26 @@
 //!
 //! Here is the run over projects and entries; what comes in and what no project takes is in
 //! `intake`, word of mails of ours that did not arrive in `notices`, whether the tree is there in
-//! `brake`, what only looks is in `dry`, packages that somebody unpacked are packed again in
-//! `unpacked`, and what is told at the end is in `tally`. The order is always the same: contents on
-//! the disk, then what is believed of them, then the entry is let go.
+//! `brake`, what may be meant for us under another name in `names`, what only looks is in
+//! `dry`, packages that somebody unpacked are packed again in `unpacked`, and what is told at the end
+//! is in `tally`. The order is always the same: contents on the disk, then what is believed of them,
+//! then the entry is let go.
 
 mod brake;
 mod dry;
 mod intake;
+mod names;
 mod notices;
 mod sealed;
 mod tally;
-
 mod unpacked;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
 
+use crate::edge::identities;
 use crate::edge::outbox::Outbox;
 use crate::edge::queue::{Entry, EntryState, Queue, QueueError};
 use crate::edge::runs::RunLog;
@@ -38,6 +41,7 @@ use super::ask::{Asked, ask_person};
 use super::hands::{DiskHands, finish_removals, stage};
 use super::identity;
 use super::keep::{keep_bases, tidy_up};
+use super::misnamed::is_for;
 use super::outcome::{Failure, Outcome, counted, tell, tell_failure};
 use super::resolve::{Given, carry_out};
 use super::session::{OpenProject, Session};
@@ -45,15 +49,15 @@ use super::vouch;
 use super::words::describe_not_for_us;
 use brake::{TREE_GONE, is_tree_there};
 use dry::run_dry_on_file;
-use intake::{Choice, choose, directories, hold_strangers, is_for, is_oldest_for, tell_ended};
+use intake::{Choice, choose, directories, hold_strangers, is_oldest_for, tell_ended};
 use notices::drop_strangers;
 use sealed::{Opened, waits_sealed};
 pub use tally::Tally;
 use tally::{plain_entry, visited_entry};
+use unpacked::{folder_of, pack_aside};
 
 /// How the reason ends for which an entry is held whose files wait for a person.
 const FOR_PERSON: &str = " for a person";
-use unpacked::{folder_of, pack_aside};
 
 /// Processes what is named, or all that waits.
 ///
@@ -223,6 +227,7 @@ impl Run<'_> {
         let mut open = OpenProject::open(self.session, directory)?;
         self.notices(&mut open, tally)?;
         let runs = open.runs(Kind::Process, self.session.now_ms);
+        self.settle_names(&mut open, tally, routed)?;
         let mut asked = packages_asked_about(&open);
         let entries = self.entries_for(&open)?;
         routed.extend(entries.iter().map(|entry| entry.id.clone()));
@@ -259,13 +264,14 @@ impl Run<'_> {
     /// The entries that are for this project or nearly so, each originator's in its own order.
     fn entries_for(&self, open: &OpenProject) -> Result<Vec<Entry>, Failure> {
         let identity = &open.project.identity;
+        let known = identities::load(open.state.dir())?;
         let mut entries: Vec<Entry> = self.queue.list()?;
         entries.retain(|entry| {
             let is_named = self.only.is_none_or(|only| entry.id == only);
             let is_waiting = matches!(entry.state, EntryState::New | EntryState::Held);
             is_named
                 && is_waiting
-                && (is_for(entry, identity) || self.is_oldest_for(entry, identity))
+                && (is_for(entry, identity, &known) || self.is_oldest_for(entry, identity))
         });
         entries.sort_by(|a, b| (&a.origin, a.serial).cmp(&(&b.origin, b.serial)));
         // What is held for its questions only is not read again.
@@ -325,6 +331,7 @@ impl Run<'_> {
                 describe_not_for_us(NotForUs::Address, &package.orders, &open.project.identity);
             return self.hold(entry, &reason, tally);
         }
+        package.orders.in_our_names(&open.project.identity, &identities::load(open.state.dir())?);
         let route = match route(&package.orders, &open.project.identity) {
             Ok(route) => route,
             Err(fault) => {
@@ -517,10 +524,11 @@ pub fn packages_left_to_person(
     open: &OpenProject,
 ) -> Result<BTreeSet<[u8; 32]>, Failure> {
     let mut entries = queue.list()?;
+    let known = identities::load(open.state.dir())?;
     entries.retain(|entry| {
         entry.state == EntryState::Held
             && entry.reason.ends_with(FOR_PERSON)
-            && is_for(entry, &open.project.identity)
+            && is_for(entry, &open.project.identity, &known)
     });
     Ok(entries.into_iter().map(|entry| entry.sha256).collect())
 }
