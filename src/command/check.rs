@@ -144,9 +144,8 @@ impl Eye<'_> {
     fn look(mut self, files: &Snapshots) -> Result<(Snapshot, Plan), Failure> {
         let hosts = self.project.identity.hosts.clone();
         let (survey, seen) = std::thread::scope(|scope| {
-            let observing = scope.spawn(|| {
-                observe_all(&hosts, &terms(self.session), &self.ground.selection, self.stop)
-            });
+            let observing = scope
+                .spawn(|| observe_all(&hosts, self.session, &self.ground.selection, self.stop));
             let survey = survey(&self.ground.root, &self.ground.selection, &self.project);
             (survey, observing.join().unwrap_or_default())
         });
@@ -327,7 +326,7 @@ impl Eye<'_> {
 /// Observes all hosts, several at a time; the answers are in their order.
 fn observe_all(
     hosts: &[HostSite],
-    terms: &Terms,
+    session: &Session,
     selection: &Selection,
     stop: &Stop,
 ) -> Vec<Result<Observation, SshFault>> {
@@ -339,7 +338,7 @@ fn observe_all(
                 loop {
                     let taken = next.lock().unwrap_or_else(PoisonError::into_inner).next();
                     let Some((at, site)) = taken else { return };
-                    let one = observe_one(site, terms, selection, stop);
+                    let one = observe_one(site, session, selection, stop);
                     seen.lock().unwrap_or_else(PoisonError::into_inner).push((at, one));
                 }
             });
@@ -353,11 +352,11 @@ fn observe_all(
 /// Observes one host: the files that belong.
 fn observe_one(
     site: &HostSite,
-    terms: &Terms,
+    session: &Session,
     selection: &Selection,
     stop: &Stop,
 ) -> Result<Observation, SshFault> {
-    let line = Line::new(&site.host, None, terms)?;
+    let line = Line::to_site(&site.host, &session.settings, &terms(session))?;
     let mut wants = |name: &[u8], kind: sftp::Kind| {
         let part = name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         let kind = match kind {

@@ -151,6 +151,9 @@ impl Places {
         for path in &mut settings.open_keys {
             *path = self.expanded(std::mem::take(path));
         }
+        for host in &mut settings.hosts {
+            host.password_file = host.password_file.take().map(|path| self.expanded(path));
+        }
         for project in &mut settings.projects {
             project.dir = real(&self.expanded(std::mem::take(&mut project.dir)));
         }
@@ -213,6 +216,7 @@ impl Places {
         own.extend(folder.map(Path::to_owned));
         own.extend(settings.open_keys.iter().cloned());
         own.extend(settings.password_file.clone());
+        own.extend(settings.hosts.iter().filter_map(|host| host.password_file.clone()));
         own.extend(settings.passphrase_file.clone());
         own.iter().map(|place| real(place)).collect()
     }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::model::Host;
+
 /// A text that may hold a password: it is never shown, and wiped when it is dropped.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
@@ -72,6 +74,8 @@ pub struct Settings {
     pub ask_above_bytes: Option<u64>,
     /// `[ssh] config`: passed to ssh as `-F`.
     pub ssh_config: Option<PathBuf>,
+    /// `[[host]]`: how hosts without keys are let in to.
+    pub hosts: Vec<HostSettings>,
     /// `[trust] unsigned`; not set is [`Unsigned::Hold`].
     pub unsigned: Option<Unsigned>,
     /// `[[project]]`: what is set for one project.
@@ -127,6 +131,17 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// `[[host]]`: what is set for one host that SSH reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostSettings {
+    /// `url`: the host, as the project names it.
+    pub host: Host,
+    /// `password_file`: its first line is the password.
+    pub password_file: Option<PathBuf>,
+    /// `password_command`: a program and its arguments; the first line that it prints is.
+    pub password_command: Option<Vec<String>>,
+}
+
 /// Why a settings file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}: {what}")]
@@ -172,7 +187,21 @@ pub fn parse(text: &str, file: &str) -> Result<Settings, SettingsFault> {
     };
     let password_command = program("password_command", mail.password_command)?;
     let passphrase_command = program("passphrase_command", trust.passphrase_command)?;
+    let mut hosts = Vec::new();
+    for one in raw.host {
+        let at = text.find(&format!("\"{}\"", one.url));
+        if !Host::is_url(&one.url) {
+            return Err(fault(at, "a host is written ssh://USER@HOST:PORT"));
+        }
+        let host = Host::from_url(&one.url).map_err(|why| fault(at, &why.to_string()))?;
+        let password_command = program("password_command", one.password_command)?;
+        if one.password_file.is_some() && password_command.is_some() {
+            return Err(fault(at, "password_file and password_command: one of them is enough"));
+        }
+        hosts.push(HostSettings { host, password_file: one.password_file, password_command });
+    }
     Ok(Settings {
+        hosts,
         transport: mail.transport,
         from: mail.from,
         user: mail.user,
@@ -212,6 +241,15 @@ struct Raw {
     policy: RawPolicy,
     keep: RawKeep,
     project: Vec<ProjectSettings>,
+    host: Vec<RawHost>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawHost {
+    url: String,
+    password_file: Option<PathBuf>,
+    password_command: Option<Words>,
 }
 
 #[derive(Default, Deserialize)]
@@ -362,6 +400,9 @@ ask_above_bytes = 7
 dir = "/q"
 [ssh]
 config = "/s"
+[[host]]
+url = "ssh://ana@host:2222"
+password_command = "pass host"
 [trust]
 unsigned = "ask"
 allowed_signers = "/a"
@@ -397,6 +438,11 @@ unsigned = "hold"
             resend_after_seconds: Some(3 * 86_400),
             ask_above_bytes: Some(7),
             ssh_config: Some("/s".into()),
+            hosts: vec![HostSettings {
+                host: Host::from_url("ssh://ana@host:2222").unwrap(),
+                password_file: None,
+                password_command: Some(vec!["pass".into(), "host".into()]),
+            }],
             unsigned: Some(Unsigned::Ask),
             projects: [("/old", Unsigned::Accept), ("/new", Unsigned::Hold)]
                 .map(|(dir, unsigned)| ProjectSettings { dir: dir.into(), unsigned })
@@ -468,6 +514,13 @@ unsigned = "hold"
             ),
             ("[mail]\npassword_file = \"/x\"\npassword_command = \"y\"", 3, "one of them"),
             ("[mail]\npassword_command = \" \"", 2, "no program"),
+            ("[[host]]\nurl = \"host\"", 2, "ssh://"),
+            (
+                "[[host]]\nurl = \"ssh://h\"\npassword_file = \"/x\"\npassword_command = \"y\"",
+                2,
+                "one of them",
+            ),
+            ("[[host]]\nurl = \"ssh://h\"\npassword = \"hunter2\"", 3, "password_file"),
             ("[mail]\npassword_command = []", 2, "no program"),
             ("[mail]\npassword_command = 1", 2, "array"),
             ("[trust]\npassphrase_command = []", 2, "no program"),

@@ -235,7 +235,7 @@ fn connect(
     let hosts = &open.project.identity.hosts;
     let terms = terms(session);
     let reach = |site: &HostSite| -> Result<(Line, Sftp, Vec<u8>), SshFault> {
-        let line = Line::new(&site.host, None, &terms)?;
+        let line = Line::to_site(&site.host, &session.settings, &terms)?;
         let mut sftp = Sftp::open(&line, stop)?;
         let top = absolute(&mut sftp, &site.directory)?;
         Ok((line, sftp, top))

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use crate::format::settings::Secret;
+use crate::edge::secret;
+use crate::format::settings::{Secret, Settings};
 use crate::format::sftp::SftpFault;
 use crate::model::Host;
 use crate::model::path::escaped;
@@ -76,6 +77,9 @@ pub enum SshFault {
     /// It offers no SFTP.
     #[error("it offers no SFTP: {0}")]
     NoSftp(String),
+    /// The password that is set for it cannot be had.
+    #[error("its password cannot be had: {0}")]
+    NoPassword(String),
     /// The line went dead.
     #[error("the connection ended: {0}")]
     Ended(String),
@@ -116,6 +120,7 @@ impl SshFault {
             SshFault::Denied(_) => {
                 "\"ssh -o BatchMode=yes USER@HOST true\" has to work; ssh-copy-id puts a key there"
             }
+            SshFault::NoPassword(_) => "it is set below [[host]] in the settings; see remsync(5)",
             SshFault::NoSftp(_) => "its sshd_config needs a line \"Subsystem sftp internal-sftp\"",
             _ => "",
         }
@@ -171,6 +176,20 @@ impl Line {
             line.askpass = Some(askpass);
         }
         Ok(line)
+    }
+
+    /// Prepares the line to a site: with the password that the settings have for it, or by keys.
+    ///
+    /// # Errors
+    /// As [`Line::new`], and the password cannot be had.
+    pub fn to_site(host: &Host, settings: &Settings, terms: &Terms) -> Result<Line, SshFault> {
+        let set = settings.hosts.iter().find(|set| set.host == *host);
+        let from_file = set.and_then(|set| set.password_file.as_deref()).map(secret::from_file);
+        let from_command =
+            || set.and_then(|set| set.password_command.as_deref()).map(secret::from_command);
+        let password = from_file.or_else(from_command).transpose();
+        let password = password.map_err(|error| SshFault::NoPassword(error.to_string()))?;
+        Line::new(host, password.as_ref(), terms)
     }
 
     /// Returns the host at the other end.
@@ -257,13 +276,11 @@ impl Line {
                 set("PreferredAuthentications=password,keyboard-interactive".to_owned());
             }
         }
-        if let Some(askpass) = &self.askpass {
-            let program = std::env::current_exe().unwrap_or_else(|_| "remsync".into());
-            command
-                .env("SSH_ASKPASS", program)
-                .env("SSH_ASKPASS_REQUIRE", "force")
-                .env(SOCKET, askpass.socket());
-        }
+        // Without a socket nothing is answered: a jump host on the way, which none of the options here
+        // is for, asks nobody at the terminal either.
+        let socket = self.askpass.as_ref().map_or(Path::new(""), Askpass::socket);
+        let program = std::env::current_exe().unwrap_or_else(|_| "remsync".into());
+        command.env("SSH_ASKPASS", program).env("SSH_ASKPASS_REQUIRE", "force").env(SOCKET, socket);
         // What is typed at our terminal, Ctrl-C included, is for us: ssh goes when we let it go.
         command.process_group(0);
         command
