@@ -478,6 +478,9 @@ pub fn describe_site(site: &SiteShot, now_ms: u64) -> String {
     }
     let in_step = states.remove("in step").unwrap_or(0);
     let mut line = if site.error.0.is_empty() { String::new() } else { "down; ".to_owned() };
+    if site.reach == Reach::Ssh && site.news_ms == 0 {
+        return line + "never looked at";
+    }
     if states.is_empty() {
         line += "in step";
     } else {
@@ -494,7 +497,33 @@ pub fn describe_site(site: &SiteShot, now_ms: u64) -> String {
     format!("{line}; {news}")
 }
 
-fn site_json(site: &SiteShot) -> Value {
+/// Returns the hosts as the last check saw them, in the order of the project; one that it did not see
+/// was never looked at.
+///
+/// # Errors
+/// The snapshot cannot be read.
+pub fn hosts_seen(directory: &Path, hosts: &[HostSite]) -> Result<Vec<SiteShot>, Failure> {
+    if hosts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let snapshot = Snapshots::new(State::private_folder(directory)).snapshot()?;
+    let known = snapshot.map(|snapshot| snapshot.sites).unwrap_or_default();
+    let shot = |site: &HostSite| {
+        let (address, directory) = (site.host.url(), shown(Some(&site.directory)));
+        let is_it = |shot: &&SiteShot| shot.address == address && shot.directory == directory;
+        let never = SiteShot {
+            address: address.clone(),
+            directory: directory.clone(),
+            reach: Reach::Ssh,
+            ..SiteShot::default()
+        };
+        known.iter().find(is_it).cloned().unwrap_or(never)
+    };
+    Ok(hosts.iter().map(shot).collect())
+}
+
+/// Returns one site as the JSON documents have it.
+pub fn site_json(site: &SiteShot) -> Value {
     let text = |text: &String| (!text.is_empty()).then(|| text.clone());
     let differ = site.cells.values().filter(|cell| cell.state != "in step").count();
     json!({

@@ -9,12 +9,14 @@ use crate::edge::outbox::{Note, NoteState, Outbox};
 use crate::edge::state::State;
 use crate::model::knowledge::Knowledge;
 use crate::model::project::{Format, Project};
+use crate::model::snapshot::SiteShot;
 use crate::model::version::Content;
 use crate::rules::classic;
 use crate::rules::observe::record;
 use crate::rules::plan::{Named, Request, What};
 use crate::rules::status::{MatrixRow, SiteStanding, holds, matrix, site_standing};
 
+use super::check::{describe_site, hosts_seen, site_json};
 use super::identity::open_differences;
 use super::outcome::{Failure, Outcome, answer, answer_json, counted};
 use super::session::{Ground, Session};
@@ -48,7 +50,8 @@ pub fn run(session: &Session) -> Result<Outcome, Failure> {
     let sites = (0..project.identity.remotes.len())
         .map(|remote| SiteView::of(&project, remote, &request, &notes))
         .collect();
-    let shown = Shown { project: &project, survey: &survey, request: &request, sites };
+    let hosts = hosts_seen(&directory, &project.identity.hosts)?;
+    let shown = Shown { project: &project, survey: &survey, request: &request, sites, hosts };
     if session.options.json {
         answer_json(&shown.json());
     } else {
@@ -70,6 +73,8 @@ struct Shown<'a> {
     survey: &'a Survey,
     request: &'a Request,
     sites: Vec<SiteView>,
+    /// Hosts that SSH reaches, as the last check saw them.
+    hosts: Vec<SiteShot>,
 }
 
 /// What is shown of one site.
@@ -189,10 +194,16 @@ impl Shown<'_> {
                 answer(format_args!("  {}: {state}", row.path));
             }
         }
-        let columns = self.sites.iter().map(|site| site.address.chars().count());
+        let addresses = self.sites.iter().map(|site| &site.address);
+        let addresses = addresses.chain(self.hosts.iter().map(|host| &host.address));
+        let columns = addresses.map(|address| address.chars().count());
         let columns = columns.max().unwrap_or(0).min(ADDRESS_COLUMNS_MAX);
         for site in &self.sites {
             answer(format_args!("{:<columns$}  {}", site.address, site.describe()));
+        }
+        for host in &self.hosts {
+            let told = describe_site(host, self.request.now_ms);
+            answer(format_args!("{:<columns$}  {told}", host.address));
         }
         answer(self.tally());
     }
@@ -270,6 +281,7 @@ impl Shown<'_> {
             "here": self.project.identity.here.address.as_str(),
             "files": files,
             "sites": self.sites.iter().map(SiteView::json).collect::<Vec<_>>(),
+            "hosts": self.hosts.iter().map(site_json).collect::<Vec<_>>(),
             "summary": {
                 "files": scan.files.len(),
                 "states": states,
