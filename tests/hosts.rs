@@ -289,6 +289,182 @@ fn what_changed_since_the_check_is_held() {
     assert_eq!(String::from_utf8_lossy(&left.unwrap().stdout), "", "temporary files");
 }
 
+/// A program of the host's own changes a file right after it was looked at for the last time: what
+/// somebody puts there in that moment is not lost.
+#[test]
+fn what_changes_on_a_host_in_the_last_moment_stays() {
+    let world = World::new();
+    let bin = world.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let script = "#!/bin/sh\n/usr/bin/sha256sum \"$@\"\ncd \"$(dirname \"$0\")\" || exit\n\
+                  [ -e armed ] || exit 0\ntarget=$(cat armed)\nrm armed\nprintf edited >new\n\
+                  mv new \"$target\"\n";
+    fs::write(bin.join("sha256sum"), script).unwrap();
+    fs::set_permissions(bin.join("sha256sum"), fs::Permissions::from_mode(0o755)).unwrap();
+    let lines = format!("SetEnv PATH={}:/usr/bin:/bin", bin.display());
+    let net = Net::new(&[(1, Rules { lines, ..Rules::default() })]);
+    net.home.write("f", "first");
+    net.home.write("other", "first");
+    assert_eq!(net.synchronise().1, 0);
+    net.home.write("f", "second");
+    net.home.write("other", "second");
+    net.home.run(&["check", "--force"]).done();
+    fs::write(bin.join("armed"), net.there(1).join("f").to_str().unwrap()).unwrap();
+    let ran = net.home.run(&["synchro"]);
+    assert!(!bin.join("armed").exists(), "{}", ran.story());
+    assert!(ran.stderr().contains("f: held: it changed there"), "{}", ran.story());
+    ran.with(1);
+    assert_eq!(net.read_there(1, "f").as_deref(), Some("edited"));
+    assert_eq!(net.read_there(1, "other").as_deref(), Some("second"));
+    let left =
+        std::process::Command::new("find").arg(net.there(1)).args(["-name", "in-*"]).output();
+    assert_eq!(String::from_utf8_lossy(&left.unwrap().stdout), "", "nothing lies about");
+    assert_eq!(net.plan(), plan_of(&[("f@1", "conflict waits")]));
+}
+
+#[test]
+fn what_is_kept_on_a_host_is_pruned_as_here() {
+    let net = Net::plain(&[1]);
+    net.home.write("f", "first");
+    assert_eq!(net.synchronise().1, 0);
+    for name in ["2001-01-01/a", "2001-01-01/b", "mine/c"] {
+        net.write_there(1, &format!(".remsync.d/kept/{name}"), "old");
+    }
+    net.home.write("f", "second");
+    assert_eq!(net.synchronise().1, 0);
+    let kept = net.there(1).join(".remsync.d/kept");
+    let mut days: Vec<String> = fs::read_dir(&kept)
+        .unwrap()
+        .map(|day| day.unwrap().file_name().into_string().unwrap())
+        .collect();
+    days.sort();
+    assert_eq!(days.len(), 2, "{days:?}");
+    assert!(days[0].as_str() > "2026" && days[1] == "mine", "{days:?}");
+    let today = fs::read_dir(kept.join(&days[0])).unwrap().next().unwrap().unwrap();
+    assert_eq!(fs::read_to_string(today.path()).unwrap(), "first");
+}
+
+/// The one that is far away is looked at through the other, and only so.
+#[test]
+fn a_host_behind_another() {
+    let mut net = Net::plain(&[1, 2, 3]);
+    net.hosts.write_config("Host 127.0.0.2\nProxyJump 127.0.0.3\n");
+    net.home.write("f", "first");
+    assert_eq!(net.synchronise().1, 0);
+    net.expect_equal(2);
+    // Without the one that is jumped over, the other is not reached; the rest goes on.
+    net.hosts.kill_last();
+    net.home.write("f", "second");
+    let (document, status) = net.home.json(&["check", "--force"]);
+    assert_eq!(status, 2);
+    let error = |at: usize| document["sites"][at]["error"].as_str().map(str::to_owned);
+    assert_eq!(error(0), None, "{document:#}");
+    assert!(error(1).is_some() && error(2).is_some(), "{document:#}");
+    net.home.json(&["synchro"]);
+    assert_eq!(net.read_there(1, "f").as_deref(), Some("second"));
+    assert_eq!(net.read_there(2, "f").as_deref(), Some("first"));
+    // A key of the one in between that nobody knows is no question that waits for ever.
+    net.hosts.start("127.0.0.3", &Rules::default());
+    net.hosts.know_nobody();
+    net.hosts.know("127.0.0.1", "host");
+    net.hosts.know("127.0.0.2", "host");
+    let began = std::time::Instant::now();
+    let (document, status) = net.home.json(&["check", "--force"]);
+    assert_eq!(status, 2, "{document:#}");
+    assert!(began.elapsed().as_secs() < 60, "{document:#}");
+}
+
+/// A line of some 200 KB a second does not hold the others up, and is gone on with to its end.
+#[test]
+fn a_slow_host() {
+    let net = Net::plain(&[1, 2]);
+    let script = net.world.path().join("slowly");
+    // What goes there goes in pieces of 20,000 bytes, ten a second.
+    let text = format!(
+        "#!/usr/bin/env bash\nexec 3<>/dev/tcp/127.0.0.2/{}\ncat <&3 &\n\
+         while dd bs=20000 count=1 of=\"$0.$$\" 2>/dev/null && [ -s \"$0.$$\" ]; do\n\
+         cat \"$0.$$\" >&3\nsleep 0.1\ndone\n",
+        net.hosts.port()
+    );
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let command = format!("Host 127.0.0.2\nProxyCommand {}\n", script.display());
+    net.hosts.write_config(&command);
+    let noise: Vec<u8> =
+        (0..250_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    net.home.write("noise", &noise);
+    net.home.write("f", "first");
+    let began = std::time::Instant::now();
+    let (document, status) = net.synchronise();
+    assert_eq!(status, 0, "{document:#}");
+    assert!(began.elapsed().as_secs_f32() > 4.0, "it is slow");
+    net.expect_equal(1);
+    net.expect_equal(2);
+    assert_eq!(net.plan(), BTreeMap::new());
+}
+
+#[test]
+fn hosts_that_take_passwords() {
+    if !support::sshd::may_have_accounts() {
+        eprintln!("no accounts of its own for a server here: not tried");
+        return;
+    }
+    let lines = "PubkeyAuthentication no".to_owned();
+    let rules = Rules { with_password: true, lines, ..Rules::default() };
+    let net = Net::new(&[(1, rules.clone()), (2, rules.clone()), (3, rules)]);
+    let secret = |name: &str, text: &str, mode: u32| {
+        let file = net.home.top.join(name);
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        file.display().to_string()
+    };
+    let host = |number: u8, line: &str| {
+        net.home.set(&format!("[[host]]\nurl = \"{}\"\n{line}\n", url(number)));
+    };
+    let password = format!("{}\n", support::sshd::PASSWORD);
+    host(1, &format!("password_file = \"{}\"", secret("one", &password, 0o600)));
+    host(2, &format!("password_command = [\"cat\", \"{}\"]", secret("two", &password, 0o600)));
+    host(3, &format!("password_file = \"{}\"", secret("three", &password, 0o644)));
+    net.home.write("f", "first");
+    let (document, status) = net.home.json(&["check", "--force"]);
+    assert_eq!(status, 2);
+    let site = |at: usize, key: &str| document["sites"][at][key].as_str().unwrap_or("").to_owned();
+    assert_eq!(
+        (site(0, "error"), site(1, "error")),
+        (String::new(), String::new()),
+        "{document:#}"
+    );
+    assert!(site(2, "error").contains("others may read this file"), "{document:#}");
+    assert!(site(2, "hint").contains("[[host]]"), "{document:#}");
+    net.home.json(&["synchro"]);
+    net.expect_equal(1);
+    net.expect_equal(2);
+    assert_eq!(net.read_there(3, "f"), None);
+    let said = format!("{document}{}", net.home.run(&["status"]).stderr());
+    assert!(!said.contains(support::sshd::PASSWORD), "{said}");
+    secret("three", "wrong", 0o600);
+    let (document, _) = net.home.json(&["check", "--force"]);
+    let error = document["sites"][2]["error"].as_str().unwrap();
+    assert!(error.contains("not let in: "), "{document:#}");
+}
+
+#[test]
+fn status_has_a_line_for_each_host() {
+    let mut net = Net::plain(&[1, 2]);
+    let never = net.home.run(&["status"]).done();
+    assert!(never.contains("\nssh://127.0.0.1  never looked at\n"), "{never}");
+    net.home.write("f", "first");
+    assert_eq!(net.synchronise().1, 0);
+    net.hosts.kill_last();
+    let _ = net.home.run(&["check", "--force"]);
+    let told = net.home.run(&["status"]).done();
+    assert!(told.contains("\nssh://127.0.0.1  in step; looked at "), "{told}");
+    assert!(told.contains("\nssh://127.0.0.2  down; in step; looked at "), "{told}");
+    let (document, _) = net.home.json(&["status"]);
+    assert_eq!(document["hosts"][0]["address"], "ssh://127.0.0.1", "{document:#}");
+    assert!(document["hosts"][1]["error"].as_str().unwrap().contains("not reached"));
+}
+
 #[test]
 fn a_host_with_sftp_only_and_odd_names() {
     let only = Rules { lines: "ForceCommand internal-sftp".into(), ..Rules::default() };

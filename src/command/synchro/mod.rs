@@ -12,10 +12,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use crate::edge::snapshot::Snapshots;
-use crate::edge::ssh::{Line, Sftp, SshFault, Stop, absolute};
+use crate::edge::ssh::{Keeping, Line, Sftp, SshFault, Stop, absolute};
 use crate::edge::state::State;
 use crate::edge::stop;
 use crate::format::snapshot::parse_path;
@@ -200,7 +202,7 @@ pub fn carry_out(
     ended.extend(lost);
     let (errands, done) = here::bring(session, &mut open, errands, &progress)?;
     ended.extend(done);
-    ended.extend(there::send_all(&open.ground, errands, &progress, stop));
+    ended.extend(there::send_all(&open.ground, errands, &keeping(session)?, &progress, stop));
     progress.end();
     let touched: BTreeSet<TreePath> = ended
         .iter()
@@ -215,6 +217,19 @@ pub fn carry_out(
     }
     agree(&open, &ended)?;
     Ok(ended)
+}
+
+/// Returns how much of what was displaced stays on a host: as much as here.
+fn keeping(session: &Session) -> Result<Keeping, Failure> {
+    let day = |ms: u64| -> Result<String, Failure> {
+        let at = Timestamp::from_millisecond(i64::try_from(ms).unwrap_or(i64::MAX))?;
+        Ok(at.to_zoned(TimeZone::UTC).date().to_string())
+    };
+    Ok(Keeping {
+        today: day(session.now_ms)?,
+        since: day(session.now_ms.saturating_sub(session.keep_ms()))?,
+        bytes_max: session.keep_bytes_max(),
+    })
 }
 
 /// The work for one host.

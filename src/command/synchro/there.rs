@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 
 use crate::edge::ssh::{
-    Aside, Asker, CHANGED, Displaced, Job, Kept, Manner, SshFault, Staged, Stop, Tool, create,
-    discard, join, keep_all, look_at, make_folders, put_aside, release, replace, split, stage,
-    verify,
+    Aside, Asker, CHANGED, Displaced, Job, Keeping, Kept, Manner, SshFault, Staged, Stop, Tool,
+    create, discard, join, keep_all, look_at, make_folders, prune_kept, put_aside, release, split,
+    stage, swap, verify,
 };
 use crate::format::sftp::Kind;
 use crate::model::Signature;
@@ -25,24 +25,31 @@ const FOLDER_MODE: u32 = 0o755;
 pub fn send_all(
     ground: &Ground,
     errands: Vec<Errand>,
+    keeping: &Keeping,
     progress: &Progress,
     stop: &Stop,
 ) -> Vec<Ended> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = errands
             .into_iter()
-            .map(|errand| scope.spawn(move || send(ground, errand, progress, stop)))
+            .map(|errand| scope.spawn(move || send(ground, errand, keeping, progress, stop)))
             .collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
     })
 }
 
-fn send(ground: &Ground, mut errand: Errand, progress: &Progress, stop: &Stop) -> Vec<Ended> {
+fn send(
+    ground: &Ground,
+    mut errand: Errand,
+    keeping: &Keeping,
+    progress: &Progress,
+    stop: &Stop,
+) -> Vec<Ended> {
     let operations = std::mem::take(&mut errand.operations);
     let (uploads, removals): (Vec<_>, Vec<_>) =
         operations.into_iter().partition(|operation| operation.act == Act::Upload);
     let mut ended = Vec::new();
-    let mut hand = Hand { ground, errand, progress, stop };
+    let mut hand = Hand { ground, errand, keeping, progress, stop };
     // Removals first: a file may have to give way to a folder of its name.
     type Part<'h> = fn(&mut Hand<'h>, &[Operation]) -> Result<Vec<End>, SshFault>;
     let parts: [(Part<'_>, Vec<Operation>); 2] =
@@ -57,12 +64,19 @@ fn send(ground: &Ground, mut errand: Errand, progress: &Progress, stop: &Stop) -
         };
         ended.extend(operations.into_iter().zip(ends));
     }
+    let Errand { sftp, top, line, .. } = &mut hand.errand;
+    if !ended.is_empty()
+        && let Err(fault) = prune_kept(sftp, top, keeping)
+    {
+        log::warn!("{}: what is kept there was not pruned: {fault}", line.host());
+    }
     ended
 }
 
 struct Hand<'h> {
     ground: &'h Ground,
     errand: Errand,
+    keeping: &'h Keeping,
     progress: &'h Progress,
     stop: &'h Stop,
 }
@@ -78,7 +92,7 @@ impl Hand<'_> {
         let Errand { line, sftp, top, .. } = &mut self.errand;
         let outcomes = put_aside(line, sftp, top, &files, Aside::Move, self.stop)?;
         let kept: Vec<Kept> = outcomes.iter().flatten().cloned().collect();
-        keep_all(sftp, top, &kept)?;
+        keep_all(sftp, top, &kept, &self.keeping.today)?;
         Ok(outcomes.into_iter().map(|outcome| outcome.map_or_else(held, |_| End::Done)).collect())
     }
 
@@ -120,7 +134,7 @@ impl Hand<'_> {
         let (new, old): (Vec<_>, Vec<_>) =
             ready.into_iter().partition(|(at, _)| operations[*at].there == Content::Absent);
         self.create(&new, &jobs, &mut ends)?;
-        self.replace(&top, &old, operations, &jobs, &mut ends)?;
+        self.replace(&top, &old, operations, &mut ends)?;
         Ok(ends)
     }
 
@@ -156,7 +170,6 @@ impl Hand<'_> {
         top: &[u8],
         old: &[(usize, Staged)],
         operations: &[Operation],
-        jobs: &[Job],
         ends: &mut [End],
     ) -> Result<(), SshFault> {
         let files: Vec<Displaced> =
@@ -177,22 +190,23 @@ impl Hand<'_> {
                 }
             }
         }
-        let pairs: Vec<(&[u8], &[u8])> = going
+        let pairs: Vec<(&[u8], &Kept)> = going
             .iter()
-            .map(|(at, staged)| (staged.temporary.as_slice(), jobs[*at].target.as_slice()))
+            .zip(&kept)
+            .map(|((_, staged), kept)| (staged.temporary.as_slice(), kept))
             .collect();
-        let placed = replace(sftp, &pairs)?;
+        let placed = swap(line, sftp, &pairs, self.stop)?;
         let mut done = Vec::new();
         for (((at, _), aside), placed) in going.iter().zip(kept).zip(placed) {
             match placed {
                 Ok(()) => done.push(aside),
                 Err(why) => {
                     release(sftp, &aside, Aside::Link)?;
-                    ends[*at] = End::Failed(why);
+                    ends[*at] = held(why);
                 }
             }
         }
-        keep_all(sftp, top, &done)
+        keep_all(sftp, top, &done, &self.keeping.today)
     }
 
     fn job(&self, operation: &Operation) -> Job {

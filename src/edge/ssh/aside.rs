@@ -1,18 +1,20 @@
 //! Keeping what is about to be replaced or removed on a host: in `.remsync.d/kept/` there, by
-//! content, as in a project here.
+//! the day and by content.
 //!
-//! Invariant: nothing is replaced that was not kept first and found to be what was decided on. What
-//! is kept on a host is never pruned by us.
+//! Invariant: nothing is replaced that was not kept first and found to be what was decided on; and
+//! what somebody put there in the last moment is put back.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::format::digest::hex;
-use crate::format::sftp::{Code, Reply, Request, Status};
+use crate::format::sftp::{Attributes, Code, Reply, Request, Status};
 
 use super::join;
 use super::line::{Line, SshFault};
 use super::observe::digests;
 use super::sftp::{Sftp, Stop, said};
-use super::stage::{Each, discard};
-use super::walk::{look_at, make_folders};
+use super::stage::{Each, discard, ended_well, replace};
+use super::walk::{look_at, make_folders, walk};
 
 /// The folder of the store, below the top.
 const KEPT: &[u8] = b".remsync.d/kept";
@@ -113,28 +115,64 @@ pub fn put_aside(
     Ok(outcomes)
 }
 
-/// Moves what was put aside to its name in the store, when what was decided is done.
+/// Puts staged files in the place of what was put aside by a link. What is displaced is looked at once
+/// more: if it is another file than was put aside, somebody was quicker, and it is put back.
+///
+/// # Errors
+/// The connection ended.
+pub fn swap(
+    line: &Line,
+    sftp: &mut Sftp,
+    pairs: &[(&[u8], &Kept)],
+    stop: &Stop,
+) -> Result<Each<()>, SshFault> {
+    let places: Vec<(&[u8], &[u8])> =
+        pairs.iter().map(|(temporary, kept)| (*temporary, kept.target.as_slice())).collect();
+    if !sftp.greeting().links || !sftp.greeting().replaces {
+        return replace(sftp, &places);
+    }
+    let seconds: Vec<Vec<u8>> =
+        pairs.iter().map(|(_, kept)| [kept.aside.as_slice(), b"-last"].concat()).collect();
+    // One right behind the other: the host does them in their order.
+    let requests: Vec<Request<'_>> = places
+        .iter()
+        .zip(&seconds)
+        .flat_map(|(&(from, to), second)| {
+            [Request::Link { from: to, to: second }, Request::Replace { from, to }]
+        })
+        .collect();
+    let replies = sftp.ask_all(requests.into_iter())?;
+    let placed = replies.iter().skip(1).step_by(2).cloned().collect();
+    let mut outcomes = ended_well(sftp, &places, placed)?;
+    let mut displaced = digests(line, sftp, &seconds, stop)?.into_iter();
+    let mut done = Vec::new();
+    for (((_, kept), second), outcome) in pairs.iter().zip(&seconds).zip(&mut outcomes) {
+        let found = displaced.next().and_then(Result::ok);
+        if outcome.is_ok() && found.is_some_and(|found| found != kept.sha256) {
+            let back = Request::Replace { from: second, to: &kept.target };
+            sftp.ask(&back)?;
+            *outcome = Err(CHANGED.to_owned());
+        } else {
+            done.push(second.as_slice());
+        }
+    }
+    discard(sftp, &done)?;
+    Ok(outcomes)
+}
+
+/// Moves what was put aside to its name in the store, when what was decided is done: below a folder
+/// for the `day`, written `2026-11-23`.
 ///
 /// # Errors
 /// The connection ended. What cannot be moved stays in the store under its first name.
-pub fn keep_all(sftp: &mut Sftp, top: &[u8], kept: &[Kept]) -> Result<(), SshFault> {
-    let store = join(top, KEPT);
-    let place = |kept: &Kept| {
-        let digits = hex(&kept.sha256);
-        let (shard, rest) = digits.split_at_checked(2).unwrap_or((digits.as_str(), ""));
-        (join(&store, shard.as_bytes()), rest.to_owned())
-    };
-    let mut shards: Vec<(Vec<u8>, u32)> = kept.iter().map(|kept| (place(kept).0, 0o700)).collect();
-    shards.sort();
-    shards.dedup();
-    make_folders(sftp, &shards)?;
-    let names: Vec<Vec<u8>> = kept
-        .iter()
-        .map(|kept| {
-            let (shard, rest) = place(kept);
-            join(&shard, rest.as_bytes())
-        })
-        .collect();
+pub fn keep_all(sftp: &mut Sftp, top: &[u8], kept: &[Kept], day: &str) -> Result<(), SshFault> {
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let folder = join(&join(top, KEPT), day.as_bytes());
+    make_folders(sftp, &[(folder.clone(), 0o700)])?;
+    let name = |kept: &Kept| join(&folder, hex(&kept.sha256).as_bytes());
+    let names: Vec<Vec<u8>> = kept.iter().map(name).collect();
     let is_free = look_at(sftp, &names)?;
     for ((kept, name), there) in kept.iter().zip(&names).zip(is_free) {
         match there {
@@ -157,6 +195,70 @@ pub fn release(sftp: &mut Sftp, kept: &Kept, how: Aside) -> Result<(), SshFault>
     }
 }
 
+/// How much of what is kept on a host stays there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keeping {
+    /// What is kept today, as `2026-11-23`; it stays whatever it is.
+    pub today: String,
+    /// Of this day and later ones what is kept stays, as far as there is room.
+    pub since: String,
+    /// Bytes of all of it.
+    pub bytes_max: u64,
+}
+
+/// Removes what is kept longer than is wanted, and what is too much of it, the oldest days first;
+/// returns how many versions went.
+///
+/// # Errors
+/// The connection ended, or the store cannot be listed.
+pub fn prune_kept(sftp: &mut Sftp, top: &[u8], keeping: &Keeping) -> Result<usize, SshFault> {
+    let store = join(top, KEPT);
+    let Some(found) = walk(sftp, &store, &mut |_, _| true)? else { return Ok(0) };
+    let going = superfluous(&found.files, keeping);
+    let paths: Vec<Vec<u8>> = going.iter().map(|name| join(&store, name)).collect();
+    discard(sftp, &paths.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+    let days: BTreeSet<&[u8]> = going.iter().filter_map(|name| day_of(name)).collect();
+    let days: Vec<Vec<u8>> = days.into_iter().map(|day| join(&store, day)).collect();
+    // One that is not empty stays.
+    sftp.ask_all(days.iter().map(|day| Request::RemoveFolder(day)))?;
+    Ok(going.len())
+}
+
+/// Returns what goes of the files of a store, by their names below it.
+fn superfluous(files: &BTreeMap<Vec<u8>, Attributes>, keeping: &Keeping) -> Vec<Vec<u8>> {
+    let dated = files
+        .iter()
+        .filter_map(|(name, found)| Some((day_of(name)?, name, found.size_bytes.unwrap_or(0))));
+    let mut room = keeping.bytes_max;
+    let mut is_full = false;
+    let mut going = Vec::new();
+    // The names are in order: from the end these are the newest days.
+    for (day, name, bytes) in dated.rev() {
+        if day >= keeping.today.as_bytes() {
+            room = room.saturating_sub(bytes);
+            continue;
+        }
+        is_full = is_full || bytes > room;
+        if is_full || day < keeping.since.as_bytes() {
+            going.push(name.clone());
+        } else {
+            room -= bytes;
+        }
+    }
+    going
+}
+
+/// Returns the day that a name in a store begins with, `2026-11-23/`; what begins otherwise is not ours
+/// to judge.
+fn day_of(name: &[u8]) -> Option<&[u8]> {
+    let (day, rest) = name.split_at_checked(10)?;
+    let is_day = day.iter().enumerate().all(|(at, byte)| match at {
+        4 | 7 => *byte == b'-',
+        _ => byte.is_ascii_digit(),
+    });
+    (is_day && rest.first() == Some(&b'/')).then_some(day)
+}
+
 /// Puts a file back if its place is still free; otherwise it stays in the store.
 fn put_back(sftp: &mut Sftp, aside: &[u8], target: &[u8]) -> Result<(), SshFault> {
     sftp.ask(&Request::Rename { from: aside, to: target }).map(drop)
@@ -167,4 +269,44 @@ fn unique() -> String {
     let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let nanos = since_1970.map_or(0, |since| since.as_nanos());
     format!("{}-{nanos:x}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_of_a_store() {
+        let day = |day: &str| day.to_owned();
+        let keeping =
+            |bytes_max| Keeping { today: day("2026-11-23"), since: day("2026-10-24"), bytes_max };
+        let files = |names: &[(&str, u64)]| -> BTreeMap<Vec<u8>, Attributes> {
+            let entry = |(name, size): &(&str, u64)| {
+                let found = Attributes { size_bytes: Some(*size), ..Attributes::default() };
+                (name.as_bytes().to_vec(), found)
+            };
+            names.iter().map(entry).collect()
+        };
+        let store = files(&[
+            ("2026-10-23/a", 1),
+            ("2026-10-24/b", 1),
+            ("2026-11-22/c", 5),
+            ("2026-11-23/d", 5),
+            ("2026-11-24/e", 5),
+            ("in-7-8-0", 9),
+            ("2026-1x-01/f", 9),
+            ("2025-01-01", 9),
+        ]);
+        for (bytes_max, want) in [
+            (100, &["2026-10-23/a"][..]),
+            (16, &["2026-10-23/a"]),
+            (15, &["2026-10-24/b", "2026-10-23/a"]),
+            (14, &["2026-11-22/c", "2026-10-24/b", "2026-10-23/a"]),
+            (0, &["2026-11-22/c", "2026-10-24/b", "2026-10-23/a"]),
+        ] {
+            let going = superfluous(&store, &keeping(bytes_max));
+            let going: Vec<&str> = going.iter().map(|n| std::str::from_utf8(n).unwrap()).collect();
+            assert_eq!(going, want, "{bytes_max}");
+        }
+    }
 }

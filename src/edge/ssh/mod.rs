@@ -15,7 +15,9 @@ mod stage;
 mod sums;
 mod walk;
 
-pub use aside::{Aside, CHANGED, Displaced, Kept, keep_all, put_aside, release};
+pub use aside::{
+    Aside, CHANGED, Displaced, Keeping, Kept, keep_all, prune_kept, put_aside, release, swap,
+};
 pub use askpass::answer_if_asked;
 pub use fetch::{Fetched, fetch};
 pub use line::{Line, SshFault, Terms};

@@ -163,7 +163,8 @@ pub fn discard(sftp: &mut Sftp, temporaries: &[&[u8]]) -> Result<(), SshFault> {
     sftp.ask_all(temporaries.iter().map(|path| Request::Remove(path))).map(drop)
 }
 
-fn ended_well(
+/// Says what became of files that were to be put in their places; what was not is removed.
+pub(super) fn ended_well(
     sftp: &mut Sftp,
     pairs: &[(&[u8], &[u8])],
     replies: Vec<Reply>,
