@@ -132,6 +132,12 @@ fn the_page_in_a_real_browser() {
         browser.look(width, scheme);
         let wide = browser.eval("document.documentElement.scrollWidth").as_u64().unwrap();
         assert!(wide <= u64::from(width), "{wide} of {width} pixels");
+        // Names and addresses are not broken in the middle where there is room for them.
+        let lines = browser.eval(
+            "Math.max(...[...document.querySelectorAll('#plan td:last-child')]\
+             .map((cell) => Math.round(cell.getClientRects()[0].height / 23)))",
+        );
+        assert!(lines.as_u64().unwrap() <= 2, "{lines} lines for a host's name at {width}");
         let contrast = browser.eval(LEAST_CONTRAST).as_f64().unwrap();
         assert!(contrast >= 4.5, "{contrast} at {width}, {scheme}");
         browser.shoot(&format!("{width}-{scheme}.png"));

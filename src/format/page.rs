@@ -171,7 +171,7 @@ fn print_operations(out: &mut Html, page: &Page) {
         out.raw("\n");
     }
     out.raw("<div class=\"scroll\" role=\"region\" aria-labelledby=\"h-plan\" tabindex=\"0\">");
-    out.raw("<table><thead><tr><th scope=\"col\">Do</th><th scope=\"col\">File</th>");
+    out.raw("<table id=\"plan\"><thead><tr><th scope=\"col\">Do</th><th scope=\"col\">File</th>");
     out.raw("<th scope=\"col\">What</th><th scope=\"col\">Host</th></tr></thead>\n<tbody>\n");
     for operation in &page.operations {
         let class = if operation.why.is_empty() { "" } else { " class=\"waits\"" };
@@ -243,9 +243,11 @@ fn print_files(out: &mut Html, page: &Page) {
         out.raw("</td><td><code>");
         out.text(&file.here);
         out.raw("</code></td>");
-        for site in &file.sites {
-            out.raw("<td>");
-            out.text(site);
+        for (words, site) in file.sites.iter().zip(&page.sites) {
+            out.raw("<td data-label=\"");
+            out.text(&site.address);
+            out.raw("\">");
+            out.text(words);
             out.raw("</td>");
         }
         out.raw("</tr>\n");
@@ -333,7 +335,7 @@ mod tests {
         assert!(!text.contains("alert(1)</script>"), "{text}");
         assert!(!text.contains('\x07'));
         assert!(text.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;\u{fffd}"));
-        for attribute in ["class=\"<", "value=\"<", "aria-label=\"<"] {
+        for attribute in ["class=\"<", "value=\"<", "aria-label=\"<", "data-label=\"<"] {
             assert!(!text.contains(attribute), "{attribute}");
         }
     }

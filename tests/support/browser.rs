@@ -111,7 +111,14 @@ impl Browser {
     /// Writes what is seen into `REMSYNC_SCREENSHOTS`, if that names a folder: for people.
     pub fn shoot(&mut self, name: &str) {
         let Some(folder) = std::env::var_os("REMSYNC_SCREENSHOTS") else { return };
-        let shot = self.call("Page.captureScreenshot", json!({ "format": "png" }));
+        // All of the page, not only what a window would show of it.
+        let metrics = self.call("Page.getLayoutMetrics", json!({}));
+        let size = &metrics["cssContentSize"];
+        let clip = json!({
+            "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1,
+        });
+        let how = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
+        let shot = self.call("Page.captureScreenshot", how);
         let text = shot["data"].as_str().unwrap();
         let mut decode = Command::new("base64")
             .arg("-d")
