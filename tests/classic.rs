@@ -180,6 +180,7 @@ fn broadcast_to(world: &World, home: &Home, words: &[&str]) -> BTreeMap<String, 
         let remotes: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("remote\t")).collect();
         let visit = text.lines().find_map(|l| l.strip_prefix("visit\t")).unwrap();
         let to = remotes[visit.parse::<usize>().unwrap()].split(' ').next().unwrap();
+        assert_readable_by_the_original(to, &text);
         orders.insert(to.to_owned(), text);
     }
     orders

@@ -250,7 +250,10 @@ pub fn parse(words: &[OsString]) -> Result<Option<Command>, Failure> {
         Some("push") => match rest {
             [] => Command::Push(None),
             [file] => Command::Push(Some(file.clone())),
-            _ => return Err(Failure::new("push takes one file, or none")),
+            _ => {
+                return Err(Failure::new("push takes one file, or none")
+                    .hinted("without one it is config.ini in the current folder"));
+            }
         },
         Some("find-mailer") => match texts(rest)?.as_slice() {
             [] => Command::FindMailer(None),

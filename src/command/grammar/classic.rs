@@ -321,7 +321,10 @@ fn meant(word: &str) -> Option<String> {
 }
 
 fn text(word: &OsString) -> Result<String, Failure> {
-    let fault = || Failure::new(format!("\"{}\" is not UTF-8", shown(word)));
+    let fault = || {
+        Failure::new(format!("\"{}\" is not UTF-8", shown(word)))
+            .hinted("only names of files and expressions may be of other bytes")
+    };
     let text = std::str::from_utf8(word.as_bytes()).map_err(|_| fault())?;
     Ok(text.to_owned())
 }

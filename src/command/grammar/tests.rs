@@ -229,11 +229,76 @@ fn a_wrong_command_is_answered_with_a_hint() {
         ("completions", "completions takes the name of a shell", "bash, zsh, fish"),
         ("completions tcsh", "completions takes the name of a shell", "bash, zsh, fish"),
         ("find-mailer a@x b@x", "find-mailer takes one address", "--self-test"),
+        ("push a b", "push takes one file", "config.ini"),
+        ("queue show", "queue takes list, or show", "lists the entries"),
+        ("accept", "accept takes an entry", "queue"),
+        ("key", "key takes new, show", "FILE holds a public key"),
+        ("key trust a@x", "key takes new, show", "standard input"),
+        ("upgrade x", "\"x\" is one word too many", ";"),
+        ("check x", "\"x\" is one word too many", ";"),
+        ("display x", "\"x\" is one word too many", ";"),
+        ("demo x", "\"x\" is one word too many", ";"),
+        ("init x", "\"x\" is one word too many", ";"),
+        ("pending x", "\"x\" is one word too many", ";"),
     ];
     for (line, what, hint) in table {
         let failure = parse(&words(line)).expect_err(line);
         assert!(failure.what.contains(what), "{line}: {}", failure.what);
         assert!(failure.hint.contains(hint), "{line}: {}", failure.hint);
+    }
+}
+
+/// Words that are no UTF-8, where only names of files may be so.
+#[test]
+fn words_of_other_bytes() {
+    let odd = || OsString::from_vec(b"\xff".to_vec());
+    for before in
+        ["broadcast", "email 1", "here", "title", "queue show", "find-mailer", "", "key trust"]
+    {
+        let mut words = words(before);
+        words.push(odd());
+        let failure = parse(&words).expect_err(before);
+        assert!(!failure.hint.is_empty(), "{before}: {failure:?}");
+    }
+    for before in ["process", "log", "diff", "chdir", "visit", "scan", "ignore", "delete scan"] {
+        let mut words = words(before);
+        words.push(odd());
+        assert!(parse(&words).is_ok(), "{before}");
+    }
+}
+
+/// What the manual of 1994 prints as examples, in its own words: each is what it says it is.
+#[test]
+fn every_example_of_the_old_manuals() {
+    let list = Some(Command::List(Some(Kind::Remote)));
+    for line in ["list remote", "l remote", "list r", "l r", "listremote", "lr"] {
+        assert_eq!(read(line), list, "{line}");
+    }
+    for line in ["l rem", "lisremote"] {
+        let failure = parse(&words(line)).expect_err("not legal");
+        assert!(failure.hint.contains("\"remote\"") || failure.hint.contains("list remote"));
+    }
+    // The two most common usages.
+    assert_eq!(read("b"), read("broadcast"));
+    assert_eq!(read("p"), read("process"));
+    // "Below, for clarity, keywords are written in full": the table, an entry each.
+    for (line, short) in [
+        ("visit DIRECTORY", "v DIRECTORY"),
+        ("process FILE", "p FILE"),
+        ("list local", "ll"),
+        ("list files", "lf"),
+        ("create remote VALUE", "cr VALUE"),
+        ("scan VALUE", "s VALUE"),
+        ("create ignore !VALUE", "ci !VALUE"),
+        ("delete ignore VALUE", "di VALUE"),
+        ("email local VALUE", "e l VALUE"),
+        ("email 1 VALUE", "e 1 VALUE"),
+        ("home local VALUE", "home l VALUE"),
+        ("broadcast !a@x b@x", "b !a@x b@x"),
+        ("mode init", "mi"),
+        ("quit", "q"),
+    ] {
+        assert!(read(line).is_some() && read(line) == read(short), "{line}: {short}");
     }
 }
 
