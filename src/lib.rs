@@ -71,7 +71,8 @@
 //!   run, ten thousand times, through loss, doubling, disorder and crashes.
 //! - A name from a package is never a place on disk. Archives number their files; the orders name
 //!   them as [`model::TreePath`], which is checked where it is made; only [`edge::tree`] turns one
-//!   into something on disk, part by part beneath a folder that it holds open, through no link.
+//!   into something on disk, part by part beneath a folder that it holds open, through no link. What
+//!   writes by a path is disallowed by `clippy.toml`, but where files of our own are written.
 //! - Nothing from outside reaches a shell, a terminal or a page unescaped.
 //! - Nothing is applied of a package that was not read to its end and found sound, nor, unless a
 //!   person says so, of one that no key that we trust for its originator signed.
@@ -237,6 +238,8 @@
 //!
 //! Read [`model::version`], [`rules::decide`] and [`rules::visit`], in this order: they are the
 //! program. A new rule begins there, with a row in a table of tests, and has to survive the storm.
+
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod command;
 pub mod edge;

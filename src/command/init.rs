@@ -146,6 +146,7 @@ const INIT_HINT: &str = "remsync init --title TITLE --here ADDRESS [--remote 'AD
 ///
 /// # Errors
 /// The entry is not there or not sound, or the folder may not become a project.
+#[allow(clippy::disallowed_methods, reason = "the folder that a person named")]
 pub fn accept(session: &Session, id: &str, directory: &OsStr) -> Result<Outcome, Failure> {
     let queue = session.queue()?;
     let _lock = queue.lock()?;

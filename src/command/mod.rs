@@ -6,6 +6,7 @@ pub mod check;
 pub mod companions;
 pub mod completion;
 pub mod deliver;
+#[allow(clippy::disallowed_methods, reason = "it makes a world of its own")]
 pub mod demo;
 pub mod dialog;
 pub mod diff;

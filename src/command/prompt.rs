@@ -114,6 +114,7 @@ impl Lines {
 }
 
 /// Keeps the history, for its owner only.
+#[allow(clippy::disallowed_methods, reason = "a file of our own")]
 fn keep(editor: &mut Editor<Assistant, FileHistory>, history: &Path) -> Result<(), ReadlineError> {
     if let Some(folder) = history.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;

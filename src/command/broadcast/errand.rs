@@ -263,6 +263,7 @@ impl Walk<'_, '_> {
 
     /// Asks the carrier to take one package, in the order that a crash may interrupt anywhere.
     /// `draft`: where its bytes are, if the outbox does not have them yet.
+    #[allow(clippy::disallowed_methods, reason = "drafts of our own")]
     fn hand_over(
         &mut self,
         letter: &Letter,
@@ -753,6 +754,7 @@ fn count_carried(outgoing: &Outgoing) -> usize {
     carried_rows(outgoing).count()
 }
 
+#[allow(clippy::disallowed_methods, reason = "the folder that a person named")]
 fn carrier(session: &Session) -> Result<Box<dyn Carrier>, Failure> {
     match &session.options.to {
         Some(dir) => {

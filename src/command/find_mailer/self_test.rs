@@ -41,6 +41,7 @@ struct Parcel {
     sha256: [u8; 32],
 }
 
+#[allow(clippy::disallowed_methods, reason = "a file of our own")]
 impl Drop for Parcel {
     fn drop(&mut self) {
         // It lies in a folder of our own, and holds nothing.
@@ -137,6 +138,7 @@ fn wait(
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "a folder of our own")]
 fn pack(session: &Session, to: &Address) -> Result<Parcel, Failure> {
     let dir = &session.places.state_dir;
     let path = dir.join(format!("self-test.{}.tar.gz", std::process::id()));

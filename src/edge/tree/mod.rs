@@ -191,6 +191,7 @@ impl Root {
         let shown = escaped(path.as_os_str().as_bytes());
         let fail = |source| io_error(shown.clone(), "open this folder", source);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        #[allow(clippy::disallowed_methods, reason = "all else is opened beneath it")]
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(fail)?;
         let device = rustix::fs::fstat(&fd).map_err(fail)?.st_dev;
         Ok(Root {
