@@ -4,7 +4,12 @@
 //! Unison is the reference because it decides from the same three things, without mail in between:
 //! what each side has, and what both had. Where the two differ, a rule of ours says so
 //! ([`Difference`]), and each case is seen to be that rule; any other difference fails.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails so")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails so"
+)]
 
 mod support;
 
@@ -446,7 +451,7 @@ fn change(
         // The same on both sides, if it comes to that.
         8..11 => write(tree, name, &format!("round {round}, on any side\n")),
         // A person's empty folder stays or goes.
-        11..15 => remove(tree, name, kind % 2 == 0),
+        11..15 => remove(tree, name, kind.is_multiple_of(2)),
         15..18 if file.is_file() => set_program(&file, !is_program(&file)),
         18..20 if file.is_file() && !tree.join(other).exists() => {
             let text = fs::read_to_string(&file).unwrap();

@@ -24,7 +24,8 @@ impl Run<'_> {
         for one in self.misnamed(open)? {
             let Misnamed { point, entry, .. } = &one;
             // Of what is named it is asked whether it may be applied, when it is.
-            if !one.is_vouched_for && !(self.only.is_some() && session.may_ask()) {
+            let is_named = self.only.is_some() && session.may_ask();
+            if !one.is_vouched_for && !is_named {
                 continue;
             }
             let is_settled = match asked.get(&point.mark()) {

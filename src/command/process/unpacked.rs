@@ -39,6 +39,7 @@ pub(super) fn pack(queue: &Queue, folder: &Path) -> Result<Incoming, Failure> {
 ///
 /// # Errors
 /// As [`pack`].
+#[allow(clippy::disallowed_methods, reason = "a file without a name is nobody else's")]
 pub(super) fn pack_aside(folder: &Path) -> Result<File, Failure> {
     let place = std::env::temp_dir();
     let at = |error: io::Error| Failure::new(format!("{}: {error}", place.display()));
