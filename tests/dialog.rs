@@ -173,7 +173,7 @@ fn what_variables_name_is_meant_from_where_one_started() {
     a.run(&["remote", &b.address]).done();
     fs::create_dir(a.tree.join("sub")).unwrap();
     for words in [&["cd", "sub", ";", "queue", ";", "broadcast"][..], &["-C", "sub", "broadcast"]] {
-        a.write("f", &words.join(" "));
+        a.write("f", words.join(" "));
         let mails = b.mails().len();
         let mut command = a.command(REMSYNC);
         command.args(words).env("REMSYNC_QUEUE", "../q").env("REMSYNC_CONFIG", "../config.toml");

@@ -7,7 +7,10 @@
 #[path = "../examples/storm/mod.rs"]
 mod storm;
 
-use storm::{Counts, KINDS, Kind, MUTANTS, Mutant, Outcome, Storm, gain, sweep, trace};
+use remsync::model::verdict::Deletions;
+use storm::{
+    Beginning, Counts, KINDS, Kind, MUTANTS, Mutant, Outcome, Storm, exhaust, gain, sweep, trace,
+};
 
 /// About 20 s without optimization on two processors; CI runs 10,000 in the release profile.
 const SEEDS: u64 = 3_000;
@@ -76,6 +79,27 @@ fn every_mutant_is_found() {
     for (mutant, name, what) in MUTANTS {
         let (_, outcome) = run(SEEDS_OF_MUTANTS, 7, Some(*mutant));
         assert!(outcome.failure.is_some(), "{name} ({what}) lives");
+    }
+}
+
+/// About 3 s; `--exhaustive 5` runs the rest. Some mutants need three sites, or a race with a disk.
+#[test]
+fn every_small_world_ends_well() {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let all = [Beginning::Nothing, Beginning::InStep]
+        .into_iter()
+        .flat_map(|it| [Deletions::Ask, Deletions::Apply].map(|deletions| (it, deletions)));
+    for (beginning, deletions) in all {
+        let events = if beginning == Beginning::Nothing { 4 } else { 3 };
+        let extent = exhaust(events, beginning, deletions, None, threads);
+        assert!(extent.failure.is_none(), "{:#?}", extent.failure);
+        assert_eq!(extent.worlds, extent.by_depth.iter().sum::<u64>());
+        assert!(extent.worlds > 1_000, "{extent:?}");
+    }
+    for mutant in ["ties", "no-resend", "stale-replaces", "choices-forgotten"] {
+        let named = Mutant::named(mutant);
+        let is_found = |it| exhaust(3, it, Deletions::Ask, named, threads).failure.is_some();
+        assert!([Beginning::Nothing, Beginning::InStep].into_iter().any(is_found), "{mutant}");
     }
 }
 

@@ -465,6 +465,12 @@ impl<'a> World<'a> {
 
     /// Processes a package and is killed between the files and the beliefs; it stays in the queue.
     pub fn kill(&mut self, at: usize, rng: &mut Prng) {
+        let lives = 1 + rng.below(2);
+        self.kill_after(at, lives, None, rng);
+    }
+
+    /// The same, after so many files; whether it is run again at once, if that is said.
+    pub fn kill_after(&mut self, at: usize, lives: usize, again: Option<bool>, rng: &mut Prng) {
         let Some(&package) = self.sites[at].inbox.first() else { return };
         self.counts.add(Kind::Killed);
         self.say(|_| format!("s{at} is killed while it processes p{package}"));
@@ -473,7 +479,6 @@ impl<'a> World<'a> {
         let disk = site.disk.clone();
         let knowledge = site.knowledge.clone();
         let orders = self.packages[package].orders.clone();
-        let lives = 1 + rng.below(2);
         let asked = self.sites[at].asked.clone();
         self.ask_about_both(at, package, &orders);
         self.run(at, rng, None, Some(lives), |knowledge, hands, world| {
@@ -490,7 +495,7 @@ impl<'a> World<'a> {
         let site = &mut self.sites[at];
         site.knowledge = knowledge;
         site.asked = asked;
-        let is_at_once = rng.chance(500);
+        let is_at_once = again.unwrap_or_else(|| rng.chance(500));
         for path in 0..row.len() {
             site.row[path] = row[path];
             // Back to what the last scan saw: what was between was seen by nobody who lives.
@@ -548,7 +553,19 @@ impl<'a> World<'a> {
         &mut self,
         at: usize,
         question: &Question,
+        shown: Option<Version>,
+        rng: &mut Prng,
+    ) {
+        self.answer_so(at, question, shown, None, rng);
+    }
+
+    /// A person answers this question, so if it is said how.
+    pub fn answer_so(
+        &mut self,
+        at: usize,
+        question: &Question,
         mut shown: Option<Version>,
+        said: Option<Choice>,
         rng: &mut Prng,
     ) {
         let path = index(&question.path);
@@ -563,7 +580,9 @@ impl<'a> World<'a> {
         let is_first = self.is_calm && !has_row;
         let is_first = is_first || self.is_agreed;
         let is_merge = is_merge && !is_first;
-        let choice = if is_first || (!is_merge && rng.chance(self.weather.take)) {
+        let choice = if let Some(said) = said {
+            said
+        } else if is_first || (!is_merge && rng.chance(self.weather.take)) {
             Choice::Take
         } else {
             Choice::Keep

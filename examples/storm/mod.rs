@@ -9,6 +9,7 @@
 mod acts;
 mod calm;
 mod counts;
+mod exhaustive;
 mod gain;
 mod mutant;
 mod notice;
@@ -22,6 +23,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use counts::{Counts, KINDS, Kind};
+pub use exhaustive::{Beginning, exhaust};
 pub use gain::{Tally, gain};
 pub use mutant::{MUTANTS, Mutant};
 pub use world::Broken;

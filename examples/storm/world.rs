@@ -34,6 +34,7 @@ pub struct Broken {
 }
 
 /// One site.
+#[derive(Clone)]
 pub struct Site {
     pub identity: Identity,
     pub knowledge: Knowledge,
@@ -65,6 +66,7 @@ pub struct Site {
 }
 
 /// What a backup holds.
+#[derive(Clone)]
 pub struct Backup {
     pub knowledge: Knowledge,
     pub disk: Vec<State>,
@@ -77,6 +79,7 @@ pub struct Backup {
 }
 
 /// One package, with what its rows truly are.
+#[derive(Clone)]
 pub struct Package {
     pub orders: Orders,
     pub from: usize,
@@ -91,6 +94,7 @@ pub struct Mail {
     pub package: usize,
 }
 
+#[derive(Clone)]
 pub struct World<'a> {
     pub seed: u64,
     pub weather: &'a Weather,
@@ -121,7 +125,7 @@ pub fn index(path: &TreePath) -> usize {
 }
 
 /// Returns contents that a number stands for.
-fn contents(number: u64, executable: bool) -> Content {
+pub fn contents(number: u64, executable: bool) -> Content {
     let mut digest = [0; 32];
     for (at, chunk) in digest.chunks_exact_mut(8).enumerate() {
         chunk.copy_from_slice(&mix(number * 4 + at as u64 + 1).to_be_bytes());
