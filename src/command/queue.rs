@@ -115,7 +115,10 @@ fn list(session: &Session, queue: &Queue) -> Result<(), Failure> {
         answer_json(&Value::Array(entries.iter().map(entry_json).chain(sets).collect()));
         return Ok(());
     }
-    entries.iter().for_each(|entry| answer(line(entry)));
+    let lines: Vec<String> = entries.iter().map(line).collect();
+    if !lines.is_empty() {
+        answer(lines.join("\n"));
+    }
     waiting.iter().for_each(|set| answer(set_line(set)));
     if entries.is_empty() && waiting.is_empty() && !session.options.quiet {
         answer("the queue is empty");

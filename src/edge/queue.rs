@@ -19,17 +19,16 @@ mod adopt;
 mod disk;
 mod incoming;
 mod judge;
+mod listing;
 mod notices;
 mod parts;
 mod record;
 mod room;
 mod signatures;
 
-use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -45,7 +44,6 @@ pub use self::parts::{
 };
 use self::record::Record;
 pub use self::room::Known;
-use self::room::Tally;
 use super::lock::{Lock, LockError};
 use crate::format::digest::hex;
 use crate::format::statement;
@@ -273,34 +271,6 @@ impl Queue {
             log::warn!("{}: {why}", path.display());
         }
         Ok(listing.entries)
-    }
-
-    /// Returns all entries, oldest first, and the strays of `new/`; takes in what others dropped
-    /// there, finishes what a crash left half done and forgets refused bytes that are due.
-    ///
-    /// # Errors
-    /// Where the directories cannot be read.
-    pub fn listing(&self) -> Result<Listing, QueueError> {
-        self.sweep()?;
-        let strays = self.adopt_all()?;
-        self.settle_sets()?;
-        self.prune_refused()?;
-        let mut entries = Vec::new();
-        let mut tally = Tally::default();
-        for name in names(&self.dir.join("meta"))? {
-            let Some(sha256) = statement::hex(name.as_bytes()) else { continue };
-            let Some(record) = self.record(&sha256)? else { continue };
-            let Some(entry) = self.entry(sha256, &record)? else { continue };
-            tally.count(&record, entry.path.is_some(), 1);
-            entries.push(entry);
-        }
-        self.with_tally(|held| {
-            tally.recounted_ms = now_ms();
-            *held = tally;
-        })?;
-        entries.sort_by_key(|entry| (entry.received_ms, entry.sha256));
-        lengthen_ids(&mut entries);
-        Ok(Listing { entries, strays })
     }
 
     /// Returns the one entry whose digest begins with `id_prefix`.
@@ -621,48 +591,6 @@ impl Queue {
         sync_dir(&self.dir.join("new"))
     }
 
-    /// Returns the entry of a note; `None` where it waits but its file is gone.
-    fn entry(&self, sha256: [u8; 32], record: &Record) -> Result<Option<Entry>, QueueError> {
-        let path = match record.state {
-            EntryState::New | EntryState::Held => self.waiting_path(&sha256, record.sealed),
-            EntryState::Refused => self.refused_path(&sha256, record.sealed),
-            EntryState::Done => PathBuf::new(),
-        };
-        let mut state = record.state;
-        let mut path = exists(&path).then_some(path);
-        if path.is_none() && state.waits() {
-            // Put back among the refused by a listing that came between two steps of `retry`.
-            let refused = self.refused_path(&sha256, record.sealed);
-            if !exists(&refused) {
-                return Ok(None);
-            }
-            (state, path) = (EntryState::Refused, Some(refused));
-        }
-        let signatures = match state {
-            EntryState::Done => Vec::new(),
-            _ => self.signatures(&sha256)?,
-        };
-        let judged_all = record.judged == signatures.len();
-        let again = state == EntryState::Held && !judged_all;
-        Ok(Some(Entry {
-            id: short_id(&sha256),
-            sha256,
-            state: if again { EntryState::New } else { state },
-            path,
-            size_bytes: record.size_bytes,
-            received_ms: record.received_ms,
-            from: record.from.clone(),
-            message_id: record.message_id.clone(),
-            title: record.title.clone(),
-            origin: record.origin.clone(),
-            visit: record.visit.clone(),
-            serial: record.serial,
-            reason: if again { String::new() } else { record.reason.clone() },
-            signatures,
-            sealed: record.sealed,
-        }))
-    }
-
     /// Removes what crashes left in `tmp/`.
     ///
     /// # Errors
@@ -694,21 +622,10 @@ fn short_id(sha256: &[u8; 32]) -> String {
     hex(sha256).chars().take(12).collect()
 }
 
-/// Gives its whole digest to each entry whose short id another one has too.
-fn lengthen_ids(entries: &mut [Entry]) {
-    let mut seen = HashSet::new();
-    let twice: HashSet<String> = entries
-        .iter()
-        .filter(|entry| !seen.insert(entry.id.clone()))
-        .map(|entry| entry.id.clone())
-        .collect();
-    for entry in entries.iter_mut().filter(|entry| twice.contains(&entry.id)) {
-        entry.id = hex(&entry.sha256);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::listing::lengthen_ids;
+    use super::room::Tally;
     use super::*;
     use crate::model::limits::{REFUSED_BYTES_MAX, SIGNATURE_BYTES_MAX};
     use std::time::{Duration, SystemTime};

@@ -11,7 +11,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::disk::{at, mtime_ms, names, now_ms, open_checked, remove_file, sync_dir};
+
 use super::judge::{is_cut_short, is_volume};
+use super::listing::Records;
 use super::parts::{is_volume_cut_short, whole_of_volume};
 use super::{Arrival, Judgement, Known, Queue, QueueError, digest_in_name, file_name};
 use crate::format::statement;
@@ -29,20 +31,26 @@ fn signed_name(name: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl Queue {
-    /// Takes in what others dropped into `new/`; returns what cannot be used, and why.
-    pub(super) fn adopt_all(&self) -> Result<Vec<(PathBuf, String)>, QueueError> {
+    /// Takes in what others dropped into `new/`; returns what cannot be used, and why, and whether
+    /// anything is other now than `records` has it.
+    pub(super) fn adopt_all(
+        &self,
+        records: &Records,
+    ) -> Result<(Vec<(PathBuf, String)>, bool), QueueError> {
         let dir = self.dir.join("new");
         let mut strays = Vec::new();
         let mut signatures = Vec::new();
+        let mut is_changed = false;
         for name in names(&dir)? {
             let path = dir.join(&name);
             if signed_name(name.as_bytes()).is_some() {
                 signatures.push(path);
                 continue;
             }
-            if self.is_settled(&path, name.as_bytes())? {
+            if self.is_settled(&path, name.as_bytes(), records)? {
                 continue;
             }
+            is_changed = true;
             match self.adopt(&path) {
                 Ok(None) => {}
                 Ok(Some(why)) => strays.push((path, why)),
@@ -55,15 +63,25 @@ impl Queue {
             }
         }
         if !signatures.is_empty() {
+            is_changed = true;
             self.adopt_signatures(signatures, &mut strays)?;
         }
-        Ok(strays)
+        Ok((strays, is_changed))
     }
 
     /// Whether a file in `new/` is an entry as it should be; finishes what a crash left.
-    fn is_settled(&self, path: &Path, name: &[u8]) -> Result<bool, QueueError> {
+    fn is_settled(&self, path: &Path, name: &[u8], records: &Records) -> Result<bool, QueueError> {
         let Some(sha256) = digest_in_name(name) else { return Ok(false) };
-        let Some(record) = self.record(&sha256)? else { return Ok(false) };
+        let read;
+        let record = match records.get(&sha256) {
+            Some(record) => record,
+            // It may have come since.
+            None => {
+                read = self.record(&sha256)?;
+                let Some(record) = &read else { return Ok(false) };
+                record
+            }
+        };
         if path != self.waiting_path(&sha256, record.sealed) {
             return Ok(false);
         }
@@ -73,7 +91,7 @@ impl Queue {
             && meta.uid() == rustix::process::geteuid().as_raw()
             && meta.len() == record.size_bytes;
         if sound && !record.state.waits() {
-            self.finish(&sha256, &record)?;
+            self.finish(&sha256, record)?;
         }
         Ok(sound)
     }

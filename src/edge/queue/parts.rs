@@ -342,11 +342,12 @@ impl Queue {
     }
 
     /// Ends what crashes left half done, and forgets what has waited too long.
-    pub(super) fn settle_sets(&self) -> Result<(), QueueError> {
+    pub(super) fn settle_sets(&self) -> Result<bool, QueueError> {
         let ids = self.set_ids()?;
         if ids.is_empty() && !exists(&self.parts_dir().join("tally")) {
-            return Ok(());
+            return Ok(false);
         }
+        let may_change = !ids.is_empty();
         for id in ids {
             // Whoever changes it now also ends it.
             let Some(lock) = self.try_lock_set(&id)? else { continue };
@@ -375,7 +376,8 @@ impl Queue {
             if !held.counts_as(&tally) {
                 *held = tally;
             }
-        })
+        })?;
+        Ok(may_change)
     }
 }
 

@@ -1,0 +1,162 @@
+//! The listing: every entry, from its note and from what lies where the note says.
+//!
+//! A note is read once, however long the queue; the folders are listed, not asked name by name.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use super::disk::{exists, names, now_ms};
+use super::record::Record;
+use super::room::Tally;
+use super::{Entry, EntryState, Listing, Queue, QueueError, hex, short_id};
+use crate::format::statement;
+
+/// Threads that read notes.
+const THREADS_MAX: usize = 4;
+/// Notes for which a thread is worth its while.
+const SHARE_MIN: usize = 256;
+
+/// The notes of the queue, by digest.
+pub(super) type Records = HashMap<[u8; 32], Record>;
+
+impl Queue {
+    /// Returns all entries, oldest first, and the strays of `new/`; takes in what others dropped
+    /// there, finishes what a crash left half done and forgets refused bytes that are due.
+    ///
+    /// # Errors
+    /// Where the directories cannot be read.
+    pub fn listing(&self) -> Result<Listing, QueueError> {
+        self.sweep()?;
+        let mut records = self.records()?;
+        let (strays, is_adopted) = self.adopt_all(&records)?;
+        if self.settle_sets()? || is_adopted {
+            records = self.records()?;
+        }
+        self.prune_refused()?;
+        let signed: HashSet<[u8; 32]> = digests_in(&self.dir.join("sigs"))?.into_iter().collect();
+        let records: Vec<([u8; 32], Record)> = records.into_iter().collect();
+        let mut entries = in_parallel(&records, |(sha256, record)| {
+            self.entry_signed(*sha256, record, signed.contains(sha256))
+        })?;
+        let mut tally = Tally::default();
+        for ((_, record), entry) in records.iter().zip(&entries) {
+            if let Some(entry) = entry {
+                tally.count(record, entry.path.is_some(), 1);
+            }
+        }
+        self.with_tally(|held| {
+            tally.recounted_ms = now_ms();
+            *held = tally;
+        })?;
+        let mut entries: Vec<Entry> = entries.drain(..).flatten().collect();
+        entries.sort_unstable_by_key(|entry| (entry.received_ms, entry.sha256));
+        lengthen_ids(&mut entries);
+        Ok(Listing { entries, strays })
+    }
+
+    fn records(&self) -> Result<Records, QueueError> {
+        let digests = digests_in(&self.dir.join("meta"))?;
+        let records = in_parallel(&digests, |sha256| self.record(sha256))?;
+        let found = digests.into_iter().zip(records);
+        Ok(found.filter_map(|(sha256, record)| Some((sha256, record?))).collect())
+    }
+
+    /// Returns the entry of a note; `None` where it waits but its file is gone.
+    pub(super) fn entry(
+        &self,
+        sha256: [u8; 32],
+        record: &Record,
+    ) -> Result<Option<Entry>, QueueError> {
+        self.entry_signed(sha256, record, true)
+    }
+
+    /// Does as [`Queue::entry`]; whether it may have signatures was seen before.
+    fn entry_signed(
+        &self,
+        sha256: [u8; 32],
+        record: &Record,
+        is_signed: bool,
+    ) -> Result<Option<Entry>, QueueError> {
+        let path = match record.state {
+            EntryState::New | EntryState::Held => self.waiting_path(&sha256, record.sealed),
+            EntryState::Refused => self.refused_path(&sha256, record.sealed),
+            EntryState::Done => PathBuf::new(),
+        };
+        let mut state = record.state;
+        let mut path = exists(&path).then_some(path);
+        if path.is_none() && state.waits() {
+            // Put back among the refused by a listing that came between two steps of `retry`.
+            let refused = self.refused_path(&sha256, record.sealed);
+            if !exists(&refused) {
+                return Ok(None);
+            }
+            (state, path) = (EntryState::Refused, Some(refused));
+        }
+        let signatures = match state {
+            EntryState::Done => Vec::new(),
+            _ if !is_signed => Vec::new(),
+            _ => self.signatures(&sha256)?,
+        };
+        let judged_all = record.judged == signatures.len();
+        let again = state == EntryState::Held && !judged_all;
+        Ok(Some(Entry {
+            id: short_id(&sha256),
+            sha256,
+            state: if again { EntryState::New } else { state },
+            path,
+            size_bytes: record.size_bytes,
+            received_ms: record.received_ms,
+            from: record.from.clone(),
+            message_id: record.message_id.clone(),
+            title: record.title.clone(),
+            origin: record.origin.clone(),
+            visit: record.visit.clone(),
+            serial: record.serial,
+            reason: if again { String::new() } else { record.reason.clone() },
+            signatures,
+            sealed: record.sealed,
+        }))
+    }
+}
+
+/// Returns the digests that things in a folder are named by.
+fn digests_in(dir: &Path) -> Result<Vec<[u8; 32]>, QueueError> {
+    let names = names(dir)?;
+    Ok(names.iter().filter_map(|name| statement::hex(name.as_encoded_bytes())).collect())
+}
+
+/// Does something for each item, in its order, on as many processors as that is worth.
+fn in_parallel<T: Sync, R: Send>(
+    items: &[T],
+    each: impl Fn(&T) -> Result<R, QueueError> + Sync,
+) -> Result<Vec<R>, QueueError> {
+    let threads = thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX));
+    let share = items.len().div_ceil(threads).max(SHARE_MIN);
+    let each = &each;
+    thread::scope(|scope| {
+        let mut shares = items.chunks(share);
+        let first = shares.next().unwrap_or_default();
+        let others: Vec<_> = shares
+            .map(|items| scope.spawn(move || items.iter().map(each).collect::<Result<Vec<_>, _>>()))
+            .collect();
+        let mut done = first.iter().map(each).collect::<Result<Vec<_>, _>>()?;
+        for other in others {
+            done.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(done)
+    })
+}
+
+/// Gives its whole digest to each entry whose short id another one has too.
+pub(super) fn lengthen_ids(entries: &mut [Entry]) {
+    let mut seen = HashSet::new();
+    let twice: HashSet<String> = entries
+        .iter()
+        .filter(|entry| !seen.insert(entry.id.clone()))
+        .map(|entry| entry.id.clone())
+        .collect();
+    for entry in entries.iter_mut().filter(|entry| twice.contains(&entry.id)) {
+        entry.id = hex(&entry.sha256);
+    }
+}
