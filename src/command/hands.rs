@@ -232,7 +232,9 @@ impl<'a> DiskHands<'a> {
         }
         let staged = self.staged.get(&from.package);
         let member = staged.and_then(|staged| {
-            let member = staged.members.iter().find(|member| member.number == number)?;
+            // They are numbered from 1, without a gap.
+            let at = usize::try_from(number).ok()?.checked_sub(1)?;
+            let member = staged.members.get(at).filter(|member| member.number == number)?;
             Some((member.clone(), staged.origin))
         });
         let Some((member, origin)) = member else {
