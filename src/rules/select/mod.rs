@@ -31,6 +31,8 @@ pub struct Selection {
     /// None selects everything.
     scans: Vec<Scan>,
     ignores: Vec<Ignore>,
+    /// Those of the ignores that are plain, as one expression: a million names are each asked once.
+    union: Option<Regex>,
 }
 
 /// One ignore expression.
@@ -40,6 +42,9 @@ struct Ignore {
     /// Whether what does *not* match is left out: a leading `!`.
     inverted: bool,
     regex: Regex,
+    /// What the engine was given, if it means the same as a part of another expression, and takes
+    /// no steps back: no inverted one, no look around, no group that is named or referred to.
+    plain: Option<String>,
 }
 
 /// Which kind of pattern a fault is about.
@@ -87,13 +92,18 @@ impl Selection {
             .iter()
             .map(|scan| Scan::compile(scan).map_err(|fault| blame(Which::Scan, scan, fault)))
             .collect();
-        let ignores: Result<_, _> = ignores
+        let ignores: Result<Vec<Ignore>, _> = ignores
             .iter()
             .map(|ignore| {
                 Ignore::compile(ignore).map_err(|fault| blame(Which::Ignore, ignore, fault))
             })
             .collect();
-        Ok(Selection { scans: scans?, ignores: ignores? })
+        let mut ignores = ignores?;
+        let union = union_of(&ignores);
+        if union.is_some() {
+            ignores.retain(|ignore| ignore.plain.is_none());
+        }
+        Ok(Selection { scans: scans?, ignores, union })
     }
 
     /// Tells whether a path belongs to the project: [`Place::Inside`], [`Place::OutsideScan`] or
@@ -114,6 +124,12 @@ impl Selection {
             return Ok(Place::OutsideScan);
         }
         let text = characters(path);
+        // It takes no steps back, and so never gives up; nobody's file is sent that was to be left out.
+        if let Some(union) = &self.union
+            && union.is_match(&*text).unwrap_or(true)
+        {
+            return Ok(Place::Ignored);
+        }
         for ignore in &self.ignores {
             if ignore.drops(&text)? {
                 return Ok(Place::Ignored);
@@ -141,6 +157,7 @@ impl Ignore {
             None => (false, pattern),
         };
         let translated = perl::translate(&characters(expression))?;
+        let plain = (!inverted && is_plain(&translated)).then(|| translated.clone());
         let regex = RegexBuilder::new(&format!("^(?:{translated})$"))
             .backtrack_limit(BACKTRACK_MAX)
             .build()
@@ -148,7 +165,7 @@ impl Ignore {
                 why: format!("the expression cannot be used: {error}"),
                 hint: String::new(),
             })?;
-        Ok(Ignore { pattern: pattern.to_vec(), inverted, regex })
+        Ok(Ignore { pattern: pattern.to_vec(), inverted, regex, plain })
     }
 
     /// Whether this one leaves out the path.
@@ -169,6 +186,25 @@ impl Fault {
     fn new(why: impl Into<String>, hint: impl Into<String>) -> Fault {
         Fault { why: why.into(), hint: hint.into() }
     }
+}
+
+/// Whether what the engine is given has nothing that needs more than one pass, or that depends on
+/// what stands before it.
+fn is_plain(translated: &str) -> bool {
+    let bytes = translated.as_bytes();
+    let refers =
+        |pair: &[u8]| pair[0] == b'\\' && matches!(pair[1], b'0'..=b'9' | b'k' | b'g' | b'G');
+    let is_special = |three: &[u8]| three.starts_with(b"(?") && three[2] != b':';
+    !bytes.windows(2).any(refers) && !bytes.windows(3).any(is_special)
+}
+
+/// Returns one expression that matches what any of the plain ones does; `None` for none or one, and
+/// where all of them together are too much for the engine.
+fn union_of(ignores: &[Ignore]) -> Option<Regex> {
+    let plain: Vec<String> =
+        ignores.iter().filter_map(|i| Some(format!("(?:{})", i.plain.as_ref()?))).collect();
+    let union = format!("^(?:{})$", plain.join("|"));
+    (plain.len() > 1).then(|| RegexBuilder::new(&union).build().ok()).flatten()
 }
 
 /// Returns the ignores of a fresh tree: those of GNU remsync 4.x, of which one was misquoted and
@@ -368,6 +404,57 @@ mod tests {
                 (Which::Ignore, pattern.as_bytes())
             );
             assert!(fault.to_string().starts_with("ignore \""), "{fault}");
+        }
+    }
+
+    #[test]
+    fn together_they_leave_out_what_each_does() {
+        let mut patterns = default_ignores();
+        patterns.extend([
+            "(a|b)\\1.*",
+            "(?>a+)b",
+            "x(?=y).*",
+            "(?i)shout",
+            "A|B",
+            "^c$",
+            "!.*[^!]",
+        ]);
+        let all = ignores(&patterns);
+        assert!(all.union.is_some() && all.ignores.len() == 5, "{:?}", all.ignores);
+        let paths = [
+            "core",
+            "a/core.1",
+            "scored",
+            "f,v",
+            "x/RCS/y",
+            "a.bak",
+            "a.o",
+            "a.op",
+            "a~",
+            "#a#",
+            ".git/x",
+            "a/.git/x",
+            ".gitignore",
+            "aa",
+            "ab",
+            "aab",
+            "xy",
+            "xz",
+            "shout",
+            "SHOUT",
+            "A",
+            "B",
+            "AB",
+            "c",
+            "cc",
+            "wow!",
+            "plain",
+        ];
+        for path in paths {
+            let alone = patterns
+                .iter()
+                .any(|pattern| place(&ignores(&[pattern]), path.as_bytes()) == Place::Ignored);
+            assert_eq!(place(&all, path.as_bytes()) == Place::Ignored, alone, "{path}");
         }
     }
 
