@@ -95,6 +95,7 @@
 //! | [`model::identities`] | what remotes said of who takes part |
 //! | [`model::knowledge`] | files × sites: rows, cells, questions |
 //! | [`model::limits`] | every bound, with its reason |
+//! | [`model::listing`] | what was found for each of many files |
 //! | [`model::orders`] | what a package says |
 //! | [`model::path`] | names within a project |
 //! | [`model::project`] | who takes part, and which format is spoken |
@@ -117,6 +118,7 @@
 //! | [`rules::settle`] | when a question is one, and what an answer does |
 //! | [`rules::observe`] | what a scan means: new, changed, gone, not known |
 //! | [`rules::plan`] | what goes to whom |
+//! | [`rules::quiet`] | which rows have nothing to say to anybody |
 //! | [`rules::parts`] | how a plan is split, and whether an unsent package still stands |
 //! | [`rules::select`] | which paths belong: scans, ignores, sensitive names |
 //! | [`rules::reconcile`] | where sites differ about who takes part, and which files belong |
@@ -139,6 +141,7 @@
 //! | [`format::package`] | the archive |
 //! | [`format::project`] | `.remsync` |
 //! | [`format::ledger`] | what `.remsync` has no place for |
+//! | [`format::base`] | both, of which only some rows are kept |
 //! | [`format::identities`] | what remotes said of who takes part |
 //! | [`format::journal`] | what was learnt since |
 //! | [`format::runs`] | what each command did |

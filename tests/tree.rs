@@ -11,8 +11,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use remsync::edge::kept::Kept;
 use remsync::edge::tree::{
@@ -146,7 +146,7 @@ fn remove(root: &Root, at: &[u8], expected: &Content) -> Result<Placed, PlaceFau
 }
 
 fn scan(root: &Root, format: Format) -> Scan {
-    root.scan(format, &mut |_, _| Ok(true)).unwrap()
+    root.scan(format, &|_, _| Ok(true)).unwrap()
 }
 
 fn mode(path: &Path) -> u32 {
@@ -317,7 +317,7 @@ fn links_are_never_followed() {
     let before = world.outside();
 
     let found = scan(&root, V2_0);
-    assert_eq!(found.files.keys().map(ToString::to_string).collect::<Vec<_>>(), ["dir/f"]);
+    assert_eq!(found.files.paths().map(|path| path.to_string()).collect::<Vec<_>>(), ["dir/f"]);
     assert_eq!((found.links, found.unknown.len()), (4, 0));
     for (name, unknown) in [
         (&b"out"[..], Unknown::Link),
@@ -382,16 +382,18 @@ fn a_scan_asks_counts_and_tells_what_it_could_not_judge() {
     fs::create_dir_all(world.at(b"empty/emptier")).unwrap();
     let root = world.root();
     root.stage().unwrap();
-    let mut asked = Vec::new();
+    let asked = Mutex::new(Vec::new());
     let found = root
-        .scan(V2_0, &mut |name, kind| {
-            asked.push((String::from_utf8(name.to_vec()).unwrap(), kind));
+        .scan(V2_0, &|name, kind| {
+            asked.lock().unwrap().push((String::from_utf8(name.to_vec()).unwrap(), kind));
             match name {
                 b"bad" => Err("cannot judge".to_owned()),
                 name => Ok(name != b"b" && name != b"a/2"),
             }
         })
         .unwrap();
+    let mut asked = asked.into_inner().unwrap();
+    asked.sort();
     let (folder, file) = (Kind::Folder, Kind::File);
     let want = [
         ("a", folder),
@@ -403,7 +405,7 @@ fn a_scan_asks_counts_and_tells_what_it_could_not_judge() {
         ("empty/emptier", folder),
     ];
     assert_eq!(asked, want.map(|(name, kind)| (name.to_owned(), kind)));
-    assert_eq!(found.files.keys().map(ToString::to_string).collect::<Vec<_>>(), ["a/1"]);
+    assert_eq!(found.files.paths().map(|path| path.to_string()).collect::<Vec<_>>(), ["a/1"]);
     assert_eq!(found.unknown, [(b"bad".to_vec(), "cannot judge".to_owned())]);
     assert_eq!(found.empty_folders, 1, "a folder with an empty folder in it is not empty");
     assert_eq!(scan(&root, V2_0), scan(&root, V2_0));
@@ -417,7 +419,7 @@ fn too_deep_is_unknown_not_absent() {
     world.write(&deepest, b"x");
     world.write(&[b"d/".repeat(256), b"f".to_vec()].concat(), b"y");
     let found = scan(&world.root(), V2_0);
-    assert_eq!(found.files.keys().collect::<Vec<_>>(), [&path(&deepest)]);
+    assert_eq!(found.files.paths().collect::<Vec<_>>(), [path(&deepest)]);
     assert_eq!(found.unknown.len(), 1);
     assert_eq!(found.unknown[0].0, [b"d/".repeat(255), b"d".to_vec()].concat());
 }
@@ -442,7 +444,7 @@ fn absent_is_only_what_a_listing_lacks() {
     fs::remove_dir_all(&world.top).unwrap();
     assert!(matches!(root.look(&path(b"file"), V2_0), Look::NotKnown(Unknown::Unreadable(_))));
     assert!(matches!(root.look(&path(b"dir/x"), V2_0), Look::NotKnown(Unknown::Unreadable(_))));
-    assert!(root.scan(V2_0, &mut |_, _| Ok(true)).is_err(), "a tree that is gone is not empty");
+    assert!(root.scan(V2_0, &|_, _| Ok(true)).is_err(), "a tree that is gone is not empty");
     assert!(Root::open(&world.top).is_err());
 }
 
@@ -494,7 +496,7 @@ fn unreadable_is_unknown_not_absent() {
 fn look_at_unreadable(top: &Path) {
     let root = Root::open(top).unwrap();
     let found = scan(&root, V2_0);
-    assert_eq!(found.files.keys().map(ToString::to_string).collect::<Vec<_>>(), ["open/f"]);
+    assert_eq!(found.files.paths().map(|path| path.to_string()).collect::<Vec<_>>(), ["open/f"]);
     let unknown: Vec<_> = found.unknown.iter().map(|(name, _)| name.as_slice()).collect();
     assert_eq!(unknown, [&b"blind"[..], b"closed", b"locked"]);
     assert!(!found.root_is_empty);
@@ -591,7 +593,7 @@ fn files_and_folders_are_in_each_others_way() {
     remove(&root, b"folder/x", &holds(b"x")).unwrap();
     place(&root, b"folder", b"new", false, &Content::Absent).unwrap();
     let found = scan(&root, V2_0);
-    let names: Vec<_> = found.files.keys().map(ToString::to_string).collect();
+    let names: Vec<_> = found.files.paths().map(|path| path.to_string()).collect();
     assert_eq!(names, ["file/below", "folder"]);
 }
 

@@ -1,11 +1,11 @@
 //! What sites do, by the program's own rules; what the rules did is held against the truth.
 
-use remsync::model::knowledge::{Knowledge, Question, Why};
+use remsync::model::knowledge::{Knowledge, Question, Row, Why};
 use remsync::model::orders::{Act, OrderRow, Orders};
 use remsync::model::project::Identity;
 use remsync::model::verdict::{Choice, Place, Verdict};
 use remsync::model::version::{Content, History};
-use remsync::model::{TreePath, Version};
+use remsync::model::{Listing, Signature, TreePath, Version};
 use remsync::rules::decide::{Lineage, decide};
 use remsync::rules::learn::route;
 use remsync::rules::observe::{Look, compare, observe, record};
@@ -14,6 +14,7 @@ use remsync::rules::plan::{
     Named, Outgoing, RESEND_AFTER_MS, Request, What, accepted, forget_tombstones, issue, orders,
     plan, withdraw,
 };
+use remsync::rules::quiet::is_quiet;
 use remsync::rules::visit::{
     Answer, Answered, Hands, Put, Receipt, Source, Visit, answer, reconsider, visit,
 };
@@ -199,6 +200,16 @@ impl<'a> World<'a> {
         let rests = |path: &TreePath| veil[index(path)].is_some();
         let plans: Vec<Outgoing> =
             to.iter().filter_map(|to| plan(&knowledge, *to, &request, &rests)).collect();
+        if self.mutant.is_none() {
+            let plan_without = |rest: &Knowledge| -> Vec<Outgoing> {
+                to.iter().filter_map(|to| plan(rest, *to, &request, &rests)).collect()
+            };
+            let without = without_quiet(&knowledge);
+            assert!(
+                without.is_none_or(|rest| plan_without(&rest) == plans),
+                "quiet rows have something to say at {at}"
+            );
+        }
         let copy: Vec<usize> = plans.iter().map(|outgoing| outgoing.remote).collect();
         for to in to.iter().filter(|to| !copy.contains(to)) {
             self.sites[at].outbox.remove(to);
@@ -288,7 +299,7 @@ impl<'a> World<'a> {
         let now_ms = self.clock(at);
         let site = &self.sites[at];
         let content = |path: usize| self.truths[path].content(&site.disk[path]);
-        let found = (0..self.paths.len())
+        let found: Listing<Signature> = (0..self.paths.len())
             .filter(|path| site.veil[*path].is_none())
             .filter_map(|path| Some((self.paths[path].clone(), *content(path).signature()?)))
             .collect();
@@ -948,4 +959,16 @@ fn shown_package(world: &World, number: usize, at: usize, to: usize, orders: &Or
         line.push_str(&format!("\n    {act} {state}; {version} of {}", history.join(" ")));
     }
     line
+}
+
+/// What is known, less the quiet rows, as a program has it that did not read them; `None` where no
+/// row is quiet.
+fn without_quiet(knowledge: &Knowledge) -> Option<Knowledge> {
+    let is_quiet =
+        |row: &Row| is_quiet(row, row.version.content.signature().copied(), &knowledge.remotes);
+    knowledge.rows.values().any(is_quiet).then(|| {
+        let mut rest = knowledge.clone();
+        rest.rows.retain(|_, row| !is_quiet(row));
+        rest
+    })
 }

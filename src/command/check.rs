@@ -184,8 +184,8 @@ impl Eye<'_> {
             checked_ms: self.session.now_ms,
             ..Snapshot::default()
         };
-        for (path, found) in &survey.scan.files {
-            snapshot.files.insert(path.clone(), Content::File(found.signature));
+        for (path, (_, found)) in survey.scan.files.paths().zip(survey.scan.files.iter()) {
+            snapshot.files.insert(path, Content::File(found.signature));
         }
         for path in seen.iter().flatten().flat_map(|seen| seen.files.keys()) {
             self.enter(&mut snapshot, path);

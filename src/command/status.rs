@@ -20,7 +20,7 @@ use super::check::{describe_site, hosts_seen, site_json};
 use super::identity::open_differences;
 use super::outcome::{Failure, Outcome, answer, answer_json, counted};
 use super::session::{Ground, Session};
-use super::survey::{Survey, survey};
+use super::survey::{Sifting, Survey, survey};
 use super::words::{age_words, local_time};
 
 /// Columns that the addresses get at most.
@@ -32,9 +32,21 @@ const ADDRESS_COLUMNS_MAX: usize = 40;
 /// There is no project, or its state or tree cannot be read.
 pub fn run(session: &Session) -> Result<Outcome, Failure> {
     let directory = session.project_directory()?;
-    let mut project = State::read(&directory)?;
-    let ground = Ground::open(session, &directory, &project.identity)?;
-    let survey = survey(&ground.root, &ground.selection, &project)?;
+    // What every site has is told in numbers only, unless each file is asked for.
+    let (mut project, survey) = match session.options.json || session.options.verbose > 0 {
+        true => {
+            let project = State::read(&directory)?;
+            let ground = Ground::open(session, &directory, &project.identity)?;
+            let survey = survey(&ground.root, &ground.selection, &project)?;
+            (project, survey)
+        }
+        false => {
+            let mut sifting = Sifting::new(session, &directory);
+            let project = State::read_some(&directory, &mut sifting)?;
+            let (_, survey) = sifting.survey(&project)?;
+            (project, survey)
+        }
+    };
     survey.tell();
     match project.identity.format {
         Format::V2_0 => record(&mut project.knowledge, &survey.differences, session.now_ms),
@@ -209,7 +221,7 @@ impl Shown<'_> {
     }
 
     fn tally(&self) -> String {
-        let mut line = counted(self.survey.scan.files.len(), "file", "files");
+        let mut line = counted(self.survey.files, "file", "files");
         let scan = &self.survey.scan;
         for (count, one, many) in [
             (self.survey.differences.resting.len(), "not known now", "not known now"),
@@ -283,7 +295,7 @@ impl Shown<'_> {
             "sites": self.sites.iter().map(SiteView::json).collect::<Vec<_>>(),
             "hosts": self.hosts.iter().map(site_json).collect::<Vec<_>>(),
             "summary": {
-                "files": scan.files.len(),
+                "files": self.survey.files,
                 "states": states,
                 "questions": self.knowledge().questions.len(),
                 "links": scan.links,

@@ -1,23 +1,30 @@
 //! Looking at the whole tree here: scan, compare with the rows, and the brake.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::edge::tree::{Kind, Look as Seen, Root, Scan, Unknown};
+use crate::format::base::Sieve;
 use crate::format::orders::is_writable;
-use crate::model::project::{Format, Project};
+use crate::model::TreePath;
+use crate::model::knowledge::Row;
+use crate::model::project::{Format, Identity, Project};
 use crate::model::verdict::Place;
 use crate::model::version::Content;
-use crate::model::{Signature, TreePath};
 use crate::rules::classic;
 use crate::rules::observe::{Differences, Look, compare};
+use crate::rules::quiet::is_quiet;
 use crate::rules::select::{Selection, is_sensitive};
 
 use super::outcome::{Failure, Outcome, counted, tell};
+use super::session::{Ground, Session};
 
 /// What a scan found, and how it differs from the rows.
 pub struct Survey {
-    /// The tree.
+    /// The tree, less the files whose rows are quiet and were not read.
     pub scan: Scan,
+    /// Files in the tree.
+    pub files: usize,
     /// How it differs.
     pub differences: Differences,
     /// Files whose names the project's format cannot write: they do not travel.
@@ -61,21 +68,101 @@ impl Survey {
 /// # Errors
 /// The root cannot be read, or an ignore expression hits its bound.
 pub fn survey(root: &Root, selection: &Selection, project: &Project) -> Result<Survey, Failure> {
+    compare_with(scan(root, selection, project.identity.format)?, 0, root, selection, project)
+}
+
+/// Scans the tree.
+fn scan(root: &Root, selection: &Selection, format: Format) -> Result<Scan, Failure> {
+    Ok(root.scan(format, &|name, kind| belongs(selection, name, kind))?)
+}
+
+/// Compares what a scan found, less the files of so many quiet rows, with what the project knows.
+fn compare_with(
+    scan: Scan,
+    quiet: usize,
+    root: &Root,
+    selection: &Selection,
+    project: &Project,
+) -> Result<Survey, Failure> {
     let format = project.identity.format;
-    let mut wants = |name: &[u8], kind: Kind| belongs(selection, name, kind);
-    let scan = root.scan(format, &mut wants)?;
-    let found: BTreeMap<TreePath, Signature> =
-        scan.files.iter().map(|(path, found)| (path.clone(), found.signature)).collect();
     let mut look = |path: &TreePath| look(root, selection, format, path);
-    let compare = match format {
-        Format::V2_0 => compare,
-        Format::V1_3 => classic::compare,
+    let mut differences = match format {
+        Format::V2_0 => compare(&project.knowledge, &scan.files, &mut look),
+        Format::V1_3 => classic::compare(&project.knowledge, &scan.files, &mut look),
     };
-    let mut differences = compare(&project.knowledge, &found, &mut look);
+    differences.files += quiet;
     let is_unwritable = |path: &&TreePath| !is_writable(format, path);
     let unwritable: Vec<TreePath> = differences.new.keys().filter(is_unwritable).cloned().collect();
     differences.new.retain(|path, _| is_writable(format, path));
-    Ok(Survey { scan, differences, unwritable })
+    let files = scan.files.len() + quiet;
+    Ok(Survey { scan, files, differences, unwritable })
+}
+
+/// Reads of a project the rows that are not quiet: scans its tree for that, when it is known which
+/// files belong.
+pub struct Sifting<'s> {
+    session: &'s Session,
+    directory: &'s Path,
+    /// Where it stands, and what was found there.
+    seen: Option<Result<(Ground, Scan), Failure>>,
+    identity: Option<Identity>,
+    /// Which of the files found have quiet rows.
+    quiet: Vec<bool>,
+    /// Where the next row is looked for first: rows ascend as files do.
+    next: usize,
+}
+
+impl<'s> Sifting<'s> {
+    /// Begins, for the project in `directory`.
+    pub fn new(session: &'s Session, directory: &'s Path) -> Sifting<'s> {
+        let (seen, identity, quiet, next) = (None, None, Vec::new(), 0);
+        Sifting { session, directory, seen, identity, quiet, next }
+    }
+
+    /// Compares what was found with the project that was read.
+    ///
+    /// # Errors
+    /// What kept the tree from being scanned.
+    pub fn survey(self, project: &Project) -> Result<(Ground, Survey), Failure> {
+        let never = || Err(Failure::new(format!("{}: not scanned", self.directory.display())));
+        let (ground, mut scan) = self.seen.unwrap_or_else(never)?;
+        let quiet = self.quiet.iter().filter(|is_quiet| **is_quiet).count();
+        scan.files.retain(|at| !self.quiet.get(at).is_some_and(|is_quiet| *is_quiet));
+        let survey = compare_with(scan, quiet, &ground.root, &ground.selection, project)?;
+        Ok((ground, survey))
+    }
+
+    fn look(&self, identity: &Identity) -> Result<(Ground, Scan), Failure> {
+        let ground = Ground::open(self.session, self.directory, identity)?;
+        let scan = scan(&ground.root, &ground.selection, identity.format)?;
+        Ok((ground, scan))
+    }
+}
+
+impl Sieve for Sifting<'_> {
+    fn begin(&mut self, project: &Project) {
+        if self.identity.as_ref() != Some(&project.identity) {
+            self.seen = Some(self.look(&project.identity));
+            self.identity = Some(project.identity.clone());
+        }
+        let files = self.seen.iter().flatten().map(|(_, scan)| scan.files.len()).sum();
+        self.quiet = vec![false; files];
+        self.next = 0;
+    }
+
+    fn keeps(&mut self, project: &Project, path: &TreePath, row: &Row) -> bool {
+        let Some(Ok((_, scan))) = &self.seen else { return true };
+        let files = &scan.files;
+        let at = match files.path(self.next) == path.as_bytes() {
+            true => Ok(self.next),
+            false => files.search(path.as_bytes()),
+        };
+        self.next = at.map_or_else(|at| at, |at| at + 1);
+        let found = at.ok().and_then(|at| Some((self.quiet.get_mut(at)?, files.found(at)?)));
+        let Some((place, found)) = found else { return true };
+        *place = is_quiet(row, Some(found.signature), &project.knowledge.remotes);
+        !*place
+    }
 }
 
 /// Looks at one path as far as this site's choice of files lets it be seen.
@@ -124,8 +211,8 @@ pub fn belongs(selection: &Selection, name: &[u8], kind: Kind) -> Result<bool, S
     match kind {
         Kind::Folder => Ok(selection.may_hold(name)),
         Kind::File => {
-            let path = TreePath::new(name).map_err(|fault| fault.to_string())?;
-            let place = selection.place(&path).map_err(|fault| fault.to_string())?;
+            TreePath::check(name).map_err(|fault| fault.to_string())?;
+            let place = selection.place_of(name).map_err(|fault| fault.to_string())?;
             Ok(place == Place::Inside)
         }
     }

@@ -16,6 +16,8 @@
 //! (Renaming two files cannot be one step, and a `.remsync` of one state with the ledger of another
 //! would give each remote its neighbour's words.)
 
+mod some;
+
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -70,6 +72,8 @@ pub struct State {
     remsync: Option<[u8; 32]>,
     unfinished: Unfinished,
     is_committed: bool,
+    /// Whether only some rows were read.
+    is_part: bool,
     _lock: Lock,
 }
 
@@ -99,6 +103,12 @@ pub enum StateError {
     Damaged {
         /// The file.
         path: PathBuf,
+    },
+    /// Only some rows were read, and all were to be written.
+    #[error("{}: only a part of its files was read, and all would be written", dir.display())]
+    Part {
+        /// The folder.
+        dir: PathBuf,
     },
     /// Somebody writes all the time.
     #[error("{}: changes faster than it can be read", dir.display())]
@@ -133,8 +143,11 @@ enum Unfinished {
 struct Loaded {
     project: Project,
     journal: Journal,
-    remsync: [u8; 32],
+    /// Digest of `.remsync`; `None` is not known.
+    remsync: Option<[u8; 32]>,
     base_bytes: u64,
+    /// Whether only some rows were read.
+    is_part: bool,
 }
 
 /// A file just written or read: its digest and length.
@@ -170,6 +183,7 @@ impl State {
             // What an earlier project may have left behind.
             unfinished: Unfinished::Append,
             is_committed: false,
+            is_part: false,
             _lock: lock,
         };
         state.save(project)?;
@@ -184,7 +198,12 @@ impl State {
     pub fn open(dir: &Path) -> Result<(State, Project), StateError> {
         must_be_project(dir)?;
         let lock = lock(dir)?;
-        let Loaded { project, journal, remsync, base_bytes } = load(dir)?;
+        State::of(dir, lock, load(dir)?)
+    }
+
+    /// Goes on from what was read, under the lock: ends what a crash left undone.
+    fn of(dir: &Path, lock: Lock, loaded: Loaded) -> Result<(State, Project), StateError> {
+        let Loaded { project, journal, remsync, base_bytes, is_part } = loaded;
         let unfinished = match (&journal.fold, journal.is_torn) {
             (Some(_), _) => Unfinished::Fold,
             (None, true) => Unfinished::Append,
@@ -197,9 +216,10 @@ impl State {
             journal_bytes: journal.sound_bytes,
             base_bytes,
             identity: Some(project.identity.clone()),
-            remsync: Some(remsync),
+            remsync,
             unfinished,
             is_committed: false,
+            is_part,
             _lock: lock,
         };
         state.put_right()?;
@@ -211,6 +231,13 @@ impl State {
     /// # Errors
     /// [`StateError::Restless`] when somebody writes all the while, and what [`State::open`] says.
     pub fn read(dir: &Path) -> Result<Project, StateError> {
+        State::read_by(dir, &mut |dir| load(dir))
+    }
+
+    fn read_by(
+        dir: &Path,
+        load: &mut dyn FnMut(&Path) -> Result<Loaded, StateError>,
+    ) -> Result<Project, StateError> {
         must_be_project(dir)?;
         for _ in 0..LOOKS_MAX {
             let before = stamps(dir);
@@ -239,7 +266,8 @@ impl State {
             || self.identity.as_ref() != Some(&project.identity)
             || self.journal_bytes > JOURNAL_BYTES_MAX.max(self.base_bytes);
         if is_new_base {
-            return self.save(project);
+            let whole = self.whole(project, touched)?;
+            return self.save_whole(whole.as_ref().unwrap_or(project));
         }
         self.put_right()?;
         self.append(&journal::transaction(project, touched, self.transactions + 1))?;
@@ -254,6 +282,11 @@ impl State {
     /// Every failure to write; the state on disk is then the one before, or, when only putting the
     /// files in their places failed, this one.
     pub fn save(&mut self, project: &Project) -> Result<(), StateError> {
+        let whole = self.whole(project, &BTreeSet::new())?;
+        self.save_whole(whole.as_ref().unwrap_or(project))
+    }
+
+    fn save_whole(&mut self, project: &Project) -> Result<(), StateError> {
         self.put_right()?;
         let (fold, bytes) = self.write_new_base(project)?;
         self.append(&journal::fold(&fold, self.transactions + 1))?;
@@ -357,7 +390,7 @@ impl StateError {
                  still opens, and what they knew becomes unknown",
             ),
             StateError::Restless { .. } => Some("try again when the other remsync has ended"),
-            StateError::Io { .. } => None,
+            StateError::Part { .. } | StateError::Io { .. } => None,
         }
     }
 }
@@ -421,13 +454,7 @@ fn open_journal(dir: &Path) -> Result<File, StateError> {
 }
 
 fn load(dir: &Path) -> Result<Loaded, StateError> {
-    let path = private(dir, JOURNAL);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(source) => return Err(StateError::Io { path, act: "cannot be read", source }),
-    };
-    let shown = path.display().to_string();
+    let (bytes, shown) = journal_bytes(dir)?;
     let journal = journal::parse(&bytes, &shown)?;
     let new_remsync = journal.fold.and_then(|fold| fold.remsync);
     let new_ledger = journal.fold.map(|fold| fold.ledger);
@@ -450,7 +477,19 @@ fn load(dir: &Path) -> Result<Loaded, StateError> {
     };
     journal.replay(&mut project, &bytes, &shown)?;
     let base_bytes = remsync.bytes + ledger_bytes;
-    Ok(Loaded { project, journal, remsync: remsync.digest, base_bytes })
+    Ok(Loaded { project, journal, remsync: Some(remsync.digest), base_bytes, is_part: false })
+}
+
+/// Returns the journal, and what people call it.
+fn journal_bytes(dir: &Path) -> Result<(Vec<u8>, String), StateError> {
+    let path = private(dir, JOURNAL);
+    match fs::read(&path) {
+        Ok(bytes) => Ok((bytes, path.display().to_string())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Ok((Vec::new(), path.display().to_string()))
+        }
+        Err(source) => Err(StateError::Io { path, act: "cannot be read", source }),
+    }
 }
 
 /// Returns the file that counts: the new one, if the journal names it and it still waits to be put
@@ -606,389 +645,4 @@ impl<F: Write> Write for Summed<F> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::knowledge::{Cell, Correspondence, Row, Word};
-    use crate::model::{Address, Content, Site, Version};
-    use tempfile::TempDir;
-
-    fn sample(format: &str) -> Project {
-        let text = format!("format\t{format}\ntitle\tT\nhere\ta@x -\nremote\tb@x -\n");
-        let mut project = project::parse(text.as_bytes(), ".remsync").unwrap();
-        for number in 1..=3 {
-            edit(&mut project, number);
-        }
-        project
-    }
-
-    /// Makes edit `number`: each leaves a state that differs from all before.
-    fn edit(project: &mut Project, number: u64) -> BTreeSet<TreePath> {
-        let path = |text: String| TreePath::new(text.as_bytes()).unwrap();
-        let is_old = project.identity.format == Format::V1_3;
-        let generation = if is_old { 0 } else { number };
-        let version = Version { generation, content: Content::Absent };
-        let word = Word { version, history: Default::default(), serial: number };
-        let cell = match is_old {
-            true => Cell { listed: true, ..Cell::default() },
-            false => Cell { word: Some(word), ..Cell::default() },
-        };
-        let cells = vec![cell; project.identity.remotes.len()];
-        let row = Row { version, cells, ..Row::first(Content::Absent, 0, number) };
-        let names = [path("always".into()), path(format!("f {}", number % 7).replace(' ', "-"))];
-        for name in &names {
-            project.knowledge.rows.insert(name.clone(), row.clone());
-        }
-        project.knowledge.clock = number;
-        project.knowledge.remotes[0] = Correspondence { last: number, ..Default::default() };
-        names.into()
-    }
-
-    fn created(project: &Project) -> (TempDir, State) {
-        let dir = tempfile::tempdir().unwrap();
-        let state = State::create(dir.path(), project).unwrap();
-        (dir, state)
-    }
-
-    fn reopened(dir: &Path) -> Project {
-        let looked = State::read(dir).unwrap();
-        let (state, project) = State::open(dir).unwrap();
-        drop(state);
-        assert_eq!(looked, project, "looking and opening differ");
-        let (_, again) = State::open(dir).unwrap();
-        assert_eq!(again, project, "opening twice differs");
-        project
-    }
-
-    fn copied(from: &Path) -> TempDir {
-        let to = tempfile::tempdir().unwrap();
-        fs::create_dir(to.path().join(PRIVATE)).unwrap();
-        for folder in ["", PRIVATE] {
-            for entry in fs::read_dir(from.join(folder)).unwrap() {
-                let entry = entry.unwrap();
-                if entry.file_type().unwrap().is_file() {
-                    fs::copy(entry.path(), to.path().join(folder).join(entry.file_name())).unwrap();
-                }
-            }
-        }
-        to
-    }
-
-    fn names(dir: &Path) -> BTreeSet<String> {
-        let names = fs::read_dir(dir).unwrap();
-        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-
-    #[test]
-    fn what_is_created_is_opened_the_same() {
-        for format in ["remsync 1.3", "remsync 2.0"] {
-            let project = sample(format);
-            let (dir, state) = created(&project);
-            assert!(State::is_project(dir.path()));
-            assert_eq!(state.dir(), dir.path());
-            assert_eq!(state.private("kept"), dir.path().join(".remsync.d/kept"));
-            let mode = |path: PathBuf| path.metadata().unwrap().mode() & 0o777;
-            assert_eq!(mode(dir.path().join(PRIVATE)), 0o700);
-            assert_eq!(mode(state.private(LEDGER)), 0o600);
-            assert_eq!(mode(state.private(JOURNAL)), 0o600);
-            drop(state);
-            assert_eq!(reopened(dir.path()), project);
-            assert_eq!(names(dir.path()), [REMSYNC, PRIVATE].map(str::to_owned).into());
-        }
-    }
-
-    #[test]
-    fn the_lock_is_held_while_it_is_open() {
-        let (dir, state) = created(&sample("remsync 2.0"));
-        assert!(matches!(State::open(dir.path()), Err(StateError::Lock(LockError::Busy { .. }))));
-        State::read(dir.path()).unwrap();
-        drop(state);
-        State::open(dir.path()).unwrap();
-    }
-
-    #[test]
-    fn no_project_and_one_too_many() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(!State::is_project(dir.path()));
-        assert!(matches!(State::open(dir.path()), Err(StateError::NotAProject { .. })));
-        assert!(matches!(State::read(dir.path()), Err(StateError::NotAProject { .. })));
-        assert!(names(dir.path()).is_empty(), "looking leaves nothing behind");
-        let (dir, state) = created(&sample("remsync 2.0"));
-        drop(state);
-        let again = State::create(dir.path(), &sample("remsync 2.0"));
-        assert!(matches!(again, Err(StateError::AlreadyThere { .. })));
-    }
-
-    #[test]
-    fn a_commit_is_one_append() {
-        let mut project = sample("remsync 2.0");
-        let (dir, mut state) = created(&project);
-        let remsync = fs::read(dir.path().join(REMSYNC)).unwrap();
-        for number in 10..20 {
-            let touched = edit(&mut project, number);
-            state.commit(&project, &touched).unwrap();
-            assert_eq!(State::read(dir.path()).unwrap(), project);
-        }
-        assert_eq!(fs::read(dir.path().join(REMSYNC)).unwrap(), remsync);
-        assert!(state.private(JOURNAL).metadata().unwrap().len() > 0);
-        drop(state);
-        assert_eq!(reopened(dir.path()), project);
-        // And goes on where it was.
-        let (mut state, _) = State::open(dir.path()).unwrap();
-        let touched = edit(&mut project, 20);
-        state.commit(&project, &touched).unwrap();
-        state.finish(&project).unwrap();
-        assert_eq!(state.private(JOURNAL).metadata().unwrap().len(), 0);
-        assert_ne!(fs::read(dir.path().join(REMSYNC)).unwrap(), remsync);
-        assert_eq!(fs::read(dir.path().join(REMSYNC_BAK)).unwrap(), remsync);
-        drop(state);
-        assert_eq!(reopened(dir.path()), project);
-    }
-
-    #[test]
-    fn a_run_that_commits_nothing_writes_nothing() {
-        let project = sample("remsync 2.0");
-        let (dir, state) = created(&project);
-        drop(state);
-        let before = stamps(dir.path());
-        let (mut state, project) = State::open(dir.path()).unwrap();
-        state.finish(&project).unwrap();
-        assert_eq!(stamps(dir.path()), before);
-    }
-
-    #[test]
-    fn a_remsync_that_did_not_change_keeps_its_backup() {
-        let mut project = sample("remsync 2.0");
-        let (dir, mut state) = created(&project);
-        let first = fs::read(dir.path().join(REMSYNC)).unwrap();
-        edit(&mut project, 9);
-        state.save(&project).unwrap();
-        project.knowledge.clock = 99;
-        state.save(&project).unwrap();
-        assert_eq!(fs::read(dir.path().join(REMSYNC_BAK)).unwrap(), first);
-        assert!(!dir.path().join(REMSYNC_NEW).exists());
-        drop(state);
-        assert_eq!(reopened(dir.path()), project);
-    }
-
-    #[test]
-    fn who_takes_part_is_committed_too() {
-        let mut project = sample("remsync 2.0");
-        let (dir, mut state) = created(&project);
-        let touched = edit(&mut project, 10);
-        state.commit(&project, &touched).unwrap();
-        let address = Address::new("c@x").unwrap();
-        project.identity.remotes.insert(0, Site { address, directory: None });
-        project.knowledge.remotes.insert(0, Correspondence::default());
-        project.knowledge.rows.values_mut().for_each(|row| row.cells.insert(0, Cell::default()));
-        state.commit(&project, &BTreeSet::new()).unwrap();
-        drop(state);
-        assert_eq!(reopened(dir.path()), project);
-    }
-
-    #[test]
-    fn torn_journal_is_cut_and_goes_on() {
-        let mut project = sample("remsync 2.0");
-        let (dir, mut state) = created(&project);
-        let path = state.private(JOURNAL);
-        let mut states = vec![(0, project.clone())];
-        for number in 10..12 {
-            let touched = edit(&mut project, number);
-            state.commit(&project, &touched).unwrap();
-            states.push((path.metadata().unwrap().len() as usize, project.clone()));
-        }
-        drop(state);
-        let bytes = fs::read(&path).unwrap();
-        for cut in 0..bytes.len() {
-            fs::write(&path, &bytes[..cut]).unwrap();
-            let (sound, expected) = states.iter().rfind(|(end, _)| *end <= cut).unwrap();
-            assert_eq!(State::read(dir.path()).unwrap(), *expected, "cut at {cut}");
-            let (mut state, mut project) = State::open(dir.path()).unwrap();
-            assert_eq!(project, *expected, "cut at {cut}");
-            assert_eq!(fs::read(&path).unwrap(), bytes[..*sound], "cut at {cut}");
-            let touched = edit(&mut project, 30);
-            state.commit(&project, &touched).unwrap();
-            drop(state);
-            assert_eq!(State::read(dir.path()).unwrap(), project, "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn a_crash_at_each_step_of_a_save() {
-        for format in ["remsync 1.3", "remsync 2.0"] {
-            let mut old = sample(format);
-            let (dir, mut state) = created(&old);
-            if format == "remsync 2.0" {
-                let touched = edit(&mut old, 10);
-                state.commit(&old, &touched).unwrap();
-            }
-            let mut new = old.clone();
-            edit(&mut new, 11);
-            new.identity.title = "Another".to_owned();
-            new.knowledge.rows.pop_last();
-            let journal_before = fs::read(state.private(JOURNAL)).unwrap();
-
-            // Step 1 and 2: the new files are written, in parts, and then whole.
-            let (noted, _) = state.write_new_base(&new).unwrap();
-            for name in [state.private(LEDGER_NEW), dir.path().join(REMSYNC_NEW)] {
-                let whole = fs::read(&name).unwrap();
-                for length in [0, whole.len() / 2, whole.len() - 1] {
-                    fs::write(&name, &whole[..length]).unwrap();
-                    assert_eq!(reopened(copied(dir.path()).path()), old);
-                }
-                fs::write(&name, &whole).unwrap();
-            }
-            assert_eq!(reopened(copied(dir.path()).path()), old);
-
-            // Step 3: the journal says so, byte for byte.
-            let line = journal::fold(&noted, state.transactions + 1);
-            for length in 0..=line.len() {
-                let bytes = [&journal_before[..], &line[..length]].concat();
-                fs::write(state.private(JOURNAL), bytes).unwrap();
-                let expected = if length == line.len() { &new } else { &old };
-                let copy = copied(dir.path());
-                assert_eq!(reopened(copy.path()), *expected, "{length}");
-                assert_eq!(
-                    fs::read(private(copy.path(), JOURNAL)).unwrap(),
-                    if length == line.len() { &b""[..] } else { &journal_before[..] }
-                );
-            }
-
-            // Step 4 to 7: the files go to their places, the journal is emptied.
-            let remsync = dir.path().join(REMSYNC);
-            keep_backup(&remsync, &dir.path().join(REMSYNC_BAK)).unwrap();
-            assert_eq!(reopened(copied(dir.path()).path()), new);
-            rename(&dir.path().join(REMSYNC_NEW), &remsync).unwrap();
-            assert_eq!(reopened(copied(dir.path()).path()), new);
-            rename(&state.private(LEDGER_NEW), &state.private(LEDGER)).unwrap();
-            assert_eq!(reopened(copied(dir.path()).path()), new);
-            let copy = copied(dir.path());
-            assert_eq!(reopened(copy.path()), new);
-            let private = copy.path().join(PRIVATE);
-            assert_eq!(names(&private), [JOURNAL, LEDGER, LOCK].map(str::to_owned).into());
-            fs::write(state.private(JOURNAL), b"").unwrap();
-            drop(state);
-            assert_eq!(reopened(dir.path()), new);
-        }
-    }
-
-    #[test]
-    fn a_new_file_that_is_not_what_was_written() {
-        let mut project = sample("remsync 2.0");
-        let (dir, mut state) = created(&project);
-        edit(&mut project, 10);
-        let (noted, _) = state.write_new_base(&project).unwrap();
-        state.append(&journal::fold(&noted, 1)).unwrap();
-        let path = dir.path().join(REMSYNC_NEW);
-        let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, text.replace("title\tT", "title\tU")).unwrap();
-        drop(state);
-        assert!(matches!(State::read(dir.path()), Err(StateError::Damaged { .. })));
-        assert!(matches!(State::open(dir.path()), Err(StateError::Damaged { .. })));
-    }
-
-    #[test]
-    fn damage_names_its_file_and_line_and_lost_is_unknown() {
-        let mut project = sample("remsync 2.0");
-        let (dir, mut state) = created(&project);
-        for number in 10..12 {
-            let touched = edit(&mut project, number);
-            state.commit(&project, &touched).unwrap();
-        }
-        let (ledger, journal) = (state.private(LEDGER), state.private(JOURNAL));
-        drop(state);
-        for (path, from, to) in [
-            (dir.path().join(REMSYNC), "\talways 3", "\talways x"),
-            (ledger.clone(), "row\talways", "raw\talways"),
-            (journal.clone(), "row\talways", "raw\talways"),
-        ] {
-            let text = fs::read_to_string(&path).unwrap();
-            fs::write(&path, text.replacen(from, to, 1)).unwrap();
-            let line = 1 + text[..text.find(from).unwrap()].lines().count() as u64
-                - u64::from(!text[..text.find(from).unwrap()].ends_with('\n'));
-            for fault in
-                [State::read(dir.path()).unwrap_err(), State::open(dir.path()).unwrap_err()]
-            {
-                assert!(fault.hint().is_some());
-                let StateError::Text(fault) = fault else { panic!("{fault}") };
-                assert_eq!((fault.file, fault.line), (path.display().to_string(), line));
-            }
-            fs::write(&path, text).unwrap();
-        }
-        assert_eq!(reopened(dir.path()), project);
-        fs::remove_file(journal).unwrap();
-        assert_eq!(reopened(dir.path()).knowledge.clock, 3);
-        fs::remove_file(ledger).unwrap();
-        let unknown = reopened(dir.path());
-        assert_eq!((unknown.knowledge.clock, unknown.knowledge.rows.len()), (0, 4));
-        assert!(unknown.knowledge.rows.values().all(|row| row.cells[0] == Cell::default()));
-    }
-
-    #[test]
-    fn the_original_program_ran_in_between() {
-        let mut project = sample("remsync 1.3");
-        let (dir, mut state) = created(&project);
-        edit(&mut project, 5);
-        state.commit(&project, &BTreeSet::new()).unwrap();
-        drop(state);
-        let path = dir.path().join(REMSYNC);
-        let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, text.replace("\talways -\n", "\talways 00070\n")).unwrap();
-        let read = reopened(dir.path());
-        let cell = &read.knowledge.rows.first_key_value().unwrap().1.cells[0];
-        assert_eq!((cell.belief.to_string().as_str(), cell.listed), ("00070", true));
-        // A tree that only the original program knew.
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(REMSYNC), text).unwrap();
-        State::read(dir.path()).unwrap();
-        let (mut state, project) = State::open(dir.path()).unwrap();
-        state.commit(&project, &BTreeSet::new()).unwrap();
-        drop(state);
-        assert_eq!(reopened(dir.path()), project);
-    }
-
-    #[test]
-    fn a_failed_append_is_cut_off_before_the_next() {
-        let mut project = sample("remsync 2.0");
-        let (dir, mut state) = created(&project);
-        let touched = edit(&mut project, 10);
-        state.commit(&project, &touched).unwrap();
-        // As a full disk leaves it: a part was written, and the write failed.
-        let mut journal = OpenOptions::new().append(true).open(state.private(JOURNAL)).unwrap();
-        journal.write_all(b"00000000 begin\tremsync-jour").unwrap();
-        state.unfinished = Unfinished::Append;
-        let touched = edit(&mut project, 11);
-        state.commit(&project, &touched).unwrap();
-        drop(state);
-        assert_eq!(reopened(dir.path()), project);
-    }
-
-    #[test]
-    fn readers_beside_a_writer_see_whole_states() {
-        let mut project = sample("remsync 2.0");
-        let (dir, mut state) = created(&project);
-        let top = dir.path().to_owned();
-        let reader = thread::spawn(move || {
-            let mut last = 0;
-            while last < 60 {
-                let seen = match State::read(&top) {
-                    Err(StateError::Restless { .. }) => continue,
-                    seen => seen.unwrap(),
-                };
-                let clock = seen.knowledge.clock;
-                assert!(clock >= last, "{clock} after {last}");
-                assert_eq!(seen.knowledge.remotes[0].last, clock);
-                let always = seen.knowledge.rows.first_key_value().unwrap().1;
-                assert_eq!(always.version.generation, clock);
-                last = clock;
-            }
-        });
-        for number in 10..=60 {
-            let touched = edit(&mut project, number);
-            match number % 5 {
-                0 => state.save(&project).unwrap(),
-                _ => state.commit(&project, &touched).unwrap(),
-            }
-        }
-        reader.join().unwrap();
-    }
-}
+mod tests;

@@ -18,7 +18,7 @@ use std::ops::Range;
 use super::ledger::{self, Reading};
 use super::statement::{self, Statement, TextFault};
 use crate::model::TreePath;
-use crate::model::project::Project;
+use crate::model::project::{Format, Project};
 
 const FORMAT: &str = "remsync-journal 1";
 
@@ -160,6 +160,19 @@ impl Journal {
             sound_bytes: self.sound_bytes,
             is_torn: self.is_torn,
         })
+    }
+
+    /// Returns the paths that the transactions are about; `bytes` is what they were found in.
+    pub fn paths(&self, bytes: &[u8]) -> BTreeSet<TreePath> {
+        let bodies = self.transactions.iter().filter_map(|found| bytes.get(found.bytes.clone()));
+        let lines = bodies.flat_map(|body| body.split(|&b| b == b'\n'));
+        let path = |line: &[u8]| {
+            let line = Statement::new("", 0, line.get(CHECKSUM_BYTES..)?);
+            let is_told = matches!(line.keyword, b"row" | b"lacking" | b"gone");
+            let word = line.rest.filter(|_| is_told)?.split(|&b| b == b' ').next()?;
+            statement::path(Format::V2_0, word).ok()
+        };
+        lines.filter_map(path).collect()
     }
 
     /// Returns how many transactions it holds.

@@ -85,8 +85,20 @@ pub fn parse_into(
     reader: impl BufRead,
     file: &str,
 ) -> Result<(), TextFault> {
-    let mut lines = Lines::new(reader, file);
     let mut reading = Reading::new(project);
+    read_into(&mut reading, reader, file, &mut |_| Ok(()))?;
+    reading.finish();
+    Ok(())
+}
+
+/// Reads a ledger to its end; `beside` is shown each line `row` before it is taken in.
+pub(crate) fn read_into(
+    reading: &mut Reading<'_>,
+    reader: impl BufRead,
+    file: &str,
+    beside: &mut dyn FnMut(&Statement<'_>) -> Result<(), TextFault>,
+) -> Result<(), TextFault> {
+    let mut lines = Lines::new(reader, file);
     let mut is_ended = false;
     while let Some(line) = lines.next_statement()? {
         if is_ended {
@@ -100,6 +112,9 @@ pub fn parse_into(
                 is_ended = true;
             }
             (_, keyword) => {
+                if keyword == b"row" {
+                    beside(&line)?;
+                }
                 // Only a journal has to say that a row is gone.
                 if keyword == b"gone" || !reading.take(&line)? {
                     return Err(line.fault("an unknown keyword"));
@@ -110,7 +125,6 @@ pub fn parse_into(
     if !is_ended {
         return Err(lines.fault("it ends before its last line: it was cut short"));
     }
-    reading.finish();
     Ok(())
 }
 
@@ -186,7 +200,6 @@ pub(crate) fn push_keyword(keyword: &str, path: &TreePath, out: &mut Vec<u8>) {
 }
 
 /// Lines of a ledger on their way into a project.
-#[derive(Debug)]
 pub(crate) struct Reading<'p> {
     project: &'p mut Project,
     /// The text's remotes as the project's; `None` for one that is no longer a remote.
@@ -196,9 +209,15 @@ pub(crate) struct Reading<'p> {
     row: Option<(TreePath, Row)>,
     /// Whether that is of a file that has no row here.
     is_lacking: bool,
-    last_path: Option<TreePath>,
+    /// The path of the last row; empty before the first.
+    last_path: Vec<u8>,
     last_lacking: Option<TreePath>,
+    /// Asked of each row that is whole whether it is put in its place.
+    keeps: Option<Keeps<'p>>,
 }
+
+/// Asked of a row whether it is kept, with the project as it is known before it.
+pub(crate) type Keeps<'p> = Box<dyn FnMut(&Project, &TreePath, &Row) -> bool + 'p>;
 
 impl<'p> Reading<'p> {
     /// Starts reading into `project`; questions and settled rows are always told whole.
@@ -215,9 +234,15 @@ impl<'p> Reading<'p> {
             unclaimed,
             row: None,
             is_lacking: false,
-            last_path: None,
+            last_path: Vec::new(),
             last_lacking: None,
+            keeps: None,
         }
+    }
+
+    /// Starts reading into `project`, and keeps only the rows of which `keeps` says so.
+    pub(crate) fn sifting(project: &'p mut Project, keeps: Keeps<'p>) -> Reading<'p> {
+        Reading { keeps: Some(keeps), ..Reading::new(project) }
     }
 
     /// Takes one line in; `false` when its keyword is none of a ledger's.
@@ -243,6 +268,12 @@ impl<'p> Reading<'p> {
         self.place_row();
     }
 
+    /// Puts a row in its place that is of no ledger.
+    pub(crate) fn place(&mut self, path: TreePath, row: Row) {
+        self.place_row();
+        self.row = Some((path, row));
+    }
+
     fn take_clock(&mut self, line: &Statement<'_>) -> Result<(), TextFault> {
         let mut words = line.words()?;
         self.project.knowledge.clock = words.number("clock", 0, u64::MAX)?;
@@ -254,7 +285,7 @@ impl<'p> Reading<'p> {
     }
 
     fn take_remote(&mut self, line: &Statement<'_>) -> Result<(), TextFault> {
-        if self.last_path.is_some() {
+        if !self.last_path.is_empty() {
             return Err(line.fault("a remote after the files"));
         }
         let mut words = line.words()?;
@@ -317,10 +348,11 @@ impl<'p> Reading<'p> {
         words: &mut Words<'_, '_>,
     ) -> Result<TreePath, TextFault> {
         let path = line.check(statement::path(Format::V2_0, words.need("file name")?))?;
-        if self.last_path.as_ref().is_some_and(|last| *last >= path) {
+        if *self.last_path >= *path.as_bytes() {
             return Err(line.fault("the files do not ascend, each once"));
         }
-        self.last_path = Some(path.clone());
+        self.last_path.clear();
+        self.last_path.extend_from_slice(path.as_bytes());
         Ok(path)
     }
 
@@ -397,6 +429,12 @@ impl<'p> Reading<'p> {
         if std::mem::take(&mut self.is_lacking) {
             self.project.knowledge.rows.remove(&path);
             self.project.knowledge.lacking.insert(path, row.cells);
+            return;
+        }
+        if let Some(keeps) = &mut self.keeps {
+            if keeps(self.project, &path, &row) {
+                self.project.knowledge.rows.insert(path, row);
+            }
             return;
         }
         self.project.knowledge.lacking.remove(&path);

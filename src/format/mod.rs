@@ -1,6 +1,7 @@
 //! Floor 1, right: how things are written. Bytes to model and back; knows no rules.
 
 pub mod allowed_signers;
+pub mod base;
 pub mod cksum;
 pub mod counted;
 pub mod difference;

@@ -18,9 +18,12 @@ pub enum PercentFault {
 
 /// Appends `bytes`, percent-encoded, to `out`.
 pub fn encode(bytes: &[u8], out: &mut Vec<u8>) {
+    if is_plain(bytes) {
+        return out.extend_from_slice(bytes);
+    }
     for chunk in bytes.utf8_chunks() {
         for &byte in chunk.valid().as_bytes() {
-            if is_plain(byte) { out.push(byte) } else { push_encoded(byte, out) }
+            if is_plain_byte(byte) { out.push(byte) } else { push_encoded(byte, out) }
         }
         chunk.invalid().iter().for_each(|&byte| push_encoded(byte, out));
     }
@@ -31,6 +34,9 @@ pub fn encode(bytes: &[u8], out: &mut Vec<u8>) {
 /// # Errors
 /// A [`PercentFault`] for every spelling but the one that [`encode`] writes.
 pub fn decode(text: &[u8]) -> Result<Vec<u8>, PercentFault> {
+    if is_plain(text) {
+        return Ok(text.to_vec());
+    }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.iter();
     while let Some(&byte) = rest.next() {
@@ -49,8 +55,13 @@ pub fn decode(text: &[u8]) -> Result<Vec<u8>, PercentFault> {
     if again == text { Ok(bytes) } else { Err(PercentFault::Spelling) }
 }
 
+/// Whether a text is of ASCII characters that all stand for themselves: what most names are.
+pub fn is_plain(text: &[u8]) -> bool {
+    text.iter().all(|&byte| matches!(byte, 0x21..=0x7e) & (byte != b'%'))
+}
+
 /// Whether a byte of a well-formed sequence stands for itself.
-fn is_plain(byte: u8) -> bool {
+fn is_plain_byte(byte: u8) -> bool {
     !matches!(byte, 0..=0x20 | 0x7f | b'%')
 }
 

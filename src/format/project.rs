@@ -3,6 +3,7 @@
 //! Not all that a project knows: histories, serials and own words are the ledger's. Invariant:
 //! what is printed is read back the same, and in format 1.3 by the program of 1994–2010 too.
 
+use std::cmp::Ordering;
 use std::collections::btree_map::Entry;
 use std::io::{self, BufRead, Write};
 
@@ -70,6 +71,147 @@ pub fn read(reader: impl BufRead, file: &str) -> Result<Project, TextFault> {
         row.cells.resize_with(identity.remotes.len(), Cell::default);
     }
     Ok(Project { identity, knowledge })
+}
+
+/// The files of a `.remsync` in format 2.0, passed beside the rows of a ledger.
+#[derive(Debug)]
+pub(crate) struct Listed<R> {
+    lines: Lines<R>,
+    remotes: usize,
+    /// Whether the line that was read last is not passed yet.
+    is_waiting: bool,
+    /// The path that was passed last, as it is spelled.
+    last: Vec<u8>,
+}
+
+impl<R: BufRead> Listed<R> {
+    /// Reads who takes part, and stops at the first file. `None` where there are no files after it,
+    /// or that is not all: such a `.remsync` is to be read whole.
+    ///
+    /// # Errors
+    /// The first [`TextFault`] found.
+    pub fn begin(reader: R, file: &str) -> Result<Option<(Listed<R>, Project)>, TextFault> {
+        let mut lines = Lines::new(reader, file);
+        let mut head = IdentityLines::default();
+        loop {
+            let Some(line) = lines.next_statement()? else { return Ok(None) };
+            if line.line.is_empty() || line.line.starts_with(b"#") {
+                continue;
+            }
+            if line.keyword.is_empty() {
+                break;
+            }
+            if !(head.take_host(&line)? || head.take(&line)?) {
+                return Err(line.fault("an unknown keyword"));
+            }
+        }
+        let identity = head.finish(|why| lines.fault(why))?;
+        let remotes = identity.remotes.len();
+        let knowledge = Knowledge::new(remotes);
+        let listed = Listed { lines, remotes, is_waiting: true, last: Vec::new() };
+        Ok(Some((listed, Project { identity, knowledge })))
+    }
+
+    /// Passes the files up to the one that a line `row` of the ledger is about, whose row counts
+    /// more; adds those before it to `only`. `false` where they do not ascend.
+    ///
+    /// # Errors
+    /// The first [`TextFault`] found.
+    pub fn pass(
+        &mut self,
+        row: &Statement<'_>,
+        only: &mut Vec<(TreePath, Row)>,
+    ) -> Result<bool, TextFault> {
+        let text = row.rest.unwrap_or_default();
+        let path_end = memchr::memchr(b' ', text).unwrap_or(text.len());
+        let word = text.get(..path_end).unwrap_or_default();
+        let mut is_ordered = true;
+        while self.is_waiting && is_ordered {
+            if is_listed_so(text, path_end, self.lines.current().rest, self.remotes) {
+                is_ordered = self.step()?;
+                break;
+            }
+            let path = row.check(statement::path(Format::V2_0, word))?;
+            let (listed, found) = self.file()?;
+            match listed.cmp(&path) {
+                Ordering::Greater => break,
+                Ordering::Equal => {
+                    is_ordered = self.step()?;
+                    break;
+                }
+                Ordering::Less => is_ordered = self.pass_only(listed, found, only)?,
+            }
+        }
+        self.last.clear();
+        self.last.extend_from_slice(word);
+        Ok(is_ordered)
+    }
+
+    /// Passes all files left, and adds them to `only`. `false` where they do not ascend.
+    ///
+    /// # Errors
+    /// The first [`TextFault`] found.
+    pub fn pass_rest(&mut self, only: &mut Vec<(TreePath, Row)>) -> Result<bool, TextFault> {
+        let mut is_ordered = true;
+        while self.is_waiting && is_ordered {
+            let (listed, found) = self.file()?;
+            is_ordered = self.pass_only(listed, found, only)?;
+        }
+        Ok(is_ordered)
+    }
+
+    fn file(&self) -> Result<(TreePath, Row), TextFault> {
+        file_line(Format::V2_0, self.remotes, &self.lines.current())
+    }
+
+    /// Passes a file that the ledger does not have.
+    fn pass_only(
+        &mut self,
+        listed: TreePath,
+        found: Row,
+        only: &mut Vec<(TreePath, Row)>,
+    ) -> Result<bool, TextFault> {
+        let last = statement::bytes(Format::V2_0, &self.last);
+        if *self.lines.current().check(last)? >= *listed.as_bytes() {
+            return Ok(false);
+        }
+        self.last.clear();
+        statement::push_bytes(&mut self.last, Format::V2_0, listed.as_bytes());
+        only.push((listed, found));
+        self.step()
+    }
+
+    /// Goes on to the next file; `false` where who takes part is said after one.
+    fn step(&mut self) -> Result<bool, TextFault> {
+        loop {
+            let Some(line) = self.lines.next_statement()? else {
+                self.is_waiting = false;
+                return Ok(true);
+            };
+            if !line.line.is_empty() && !line.line.starts_with(b"#") {
+                return Ok(line.keyword.is_empty());
+            }
+        }
+    }
+}
+
+/// Whether `listed` says of a file, to the letter, what a line `row` of the ledger does, and of the
+/// remotes what needs no reading: that they have the same, nothing, or that nothing is known.
+fn is_listed_so(row: &[u8], path_end: usize, listed: Option<&[u8]>, remotes: usize) -> bool {
+    let after = row.get(path_end + 1..).unwrap_or_default();
+    let version = &after[..memchr::memchr(b' ', after).unwrap_or(after.len())];
+    let content = memchr::memchr(b'.', version).and_then(|dot| version.get(dot + 1..));
+    let Some(content) = content.filter(|word| *word == b"-" || word.len() >= 64) else {
+        return false;
+    };
+    let both = row.get(..path_end + 1 + version.len()).unwrap_or(row);
+    let Some(columns) = listed.and_then(|listed| listed.strip_prefix(both)) else { return false };
+    let mut words = columns.split(|byte| *byte == b' ');
+    let is_whole = words.next() == Some(b"");
+    let mut count = 0;
+    let are_plain =
+        words.inspect(|_| count += 1).all(|word| word == content || word == b"-" || word == b"?");
+    is_whole && are_plain && count <= remotes && !version.starts_with(b"0")
 }
 
 /// Returns the `.remsync` file of `project`. See [`write()`].

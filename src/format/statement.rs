@@ -110,6 +110,11 @@ impl<R: BufRead> Lines<R> {
         Ok(Some(self.statement()))
     }
 
+    /// Returns the line that was read last.
+    pub(crate) fn current(&self) -> Statement<'_> {
+        self.statement()
+    }
+
     /// Returns the fault that something is missing at the line reached.
     pub fn fault(&self, why: impl Into<String>) -> TextFault {
         let file = self.file.clone();
@@ -128,7 +133,7 @@ impl<R: BufRead> Lines<R> {
 impl<'a> Statement<'a> {
     /// Returns `line`, which is `number` of `file`, cut at its first TAB.
     pub fn new(file: &'a str, number: u64, line: &'a [u8]) -> Statement<'a> {
-        let (keyword, rest) = match line.iter().position(|&b| b == b'\t') {
+        let (keyword, rest) = match memchr::memchr(b'\t', line) {
             Some(at) => (&line[..at], Some(&line[at + 1..])),
             None => (line, None),
         };
@@ -196,7 +201,7 @@ impl<'a> Words<'_, 'a> {
     /// Returns the next parameter, be it empty, or `None` after the last.
     pub fn next_raw(&mut self) -> Option<&'a [u8]> {
         let rest = self.rest.take()?;
-        match rest.iter().position(|&b| b == b' ') {
+        match memchr::memchr(b' ', rest) {
             None => Some(rest),
             Some(at) => {
                 self.rest = Some(&rest[at + 1..]);
@@ -266,7 +271,8 @@ pub fn number(word: &[u8], least: u64, most: u64) -> Result<u64, String> {
     if !is_number {
         return Err("not a number without leading zeros".to_owned());
     }
-    let value = std::str::from_utf8(word).ok().and_then(|text| text.parse::<u64>().ok());
+    let digit = |value: u64, digit: &u8| value.checked_mul(10)?.checked_add((digit - b'0').into());
+    let value = word.iter().try_fold(0, digit);
     match value {
         Some(value) if value < least => Err(format!("a number below {least}")),
         Some(value) if value <= most => Ok(value),
@@ -279,6 +285,9 @@ pub fn number(word: &[u8], least: u64, most: u64) -> Result<u64, String> {
 /// # Errors
 /// Why it is none.
 pub fn path(format: Format, word: &[u8]) -> Result<TreePath, String> {
+    if percent::is_plain(word) {
+        return TreePath::new(word).map_err(|fault| format!("a path not allowed: {fault}"));
+    }
     TreePath::new(&bytes(format, word)?).map_err(|fault| format!("a path not allowed: {fault}"))
 }
 
@@ -358,10 +367,13 @@ pub fn hex<const N: usize>(word: &[u8]) -> Option<[u8; N]> {
         return None;
     }
     let mut out = [0; N];
+    let mut bad = 0;
     for (byte, pair) in out.iter_mut().zip(word.chunks_exact(2)) {
-        *byte = hex_digit(pair[0])? << 4 | hex_digit(pair[1])?;
+        let (high, low) = (HEX_DIGITS[usize::from(pair[0])], HEX_DIGITS[usize::from(pair[1])]);
+        bad |= high | low;
+        *byte = high << 4 | low & 15;
     }
-    Some(out)
+    (bad < NO_DIGIT).then_some(out)
 }
 
 /// Appends a number.
@@ -462,13 +474,17 @@ fn digest(word: &[u8]) -> Option<Signature> {
     Some(Signature::Sha256 { digest: hex(digits)?, executable })
 }
 
-fn hex_digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
+/// The value of each lower-case hex digit; of every other byte [`NO_DIGIT`].
+static HEX_DIGITS: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < NO_DIGIT {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
     }
-}
+    values
+};
+const NO_DIGIT: u8 = 16;
 
 #[cfg(test)]
 mod tests {

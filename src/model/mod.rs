@@ -5,6 +5,7 @@ pub mod host;
 pub mod identities;
 pub mod knowledge;
 pub mod limits;
+pub mod listing;
 pub mod orders;
 pub mod path;
 pub mod project;
@@ -18,6 +19,7 @@ pub mod version;
 
 pub use belief::Belief;
 pub use host::{Host, HostSite};
+pub use listing::Listing;
 pub use path::TreePath;
 pub use signature::Signature;
 pub use site::{Address, Site};

@@ -41,6 +41,15 @@ impl TreePath {
     /// # Errors
     /// The first [`PathFault`] found.
     pub fn new(bytes: &[u8]) -> Result<TreePath, PathFault> {
+        TreePath::check(bytes)?;
+        Ok(TreePath(bytes.into()))
+    }
+
+    /// Checks `bytes` as [`TreePath::new`] does, and keeps nothing.
+    ///
+    /// # Errors
+    /// The first [`PathFault`] found.
+    pub fn check(bytes: &[u8]) -> Result<(), PathFault> {
         if bytes.is_empty() {
             return Err(PathFault::Empty);
         }
@@ -72,7 +81,12 @@ impl TreePath {
         if depth > PATH_DEPTH_MAX {
             return Err(PathFault::TooDeep);
         }
-        Ok(TreePath(bytes.into()))
+        Ok(())
+    }
+
+    /// Keeps what was checked before.
+    pub(super) fn from_checked(bytes: &[u8]) -> TreePath {
+        TreePath(bytes.into())
     }
 
     /// Returns the bytes, parts separated by single slashes.

@@ -15,13 +15,13 @@
 //! ([`Cell::sent`]), [`Cell::word`] keeps the belief before it. So a remote that repeats its old
 //! word has not got our mail yet (it is due again), and one that says something new has changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::model::knowledge::{Cell, Correspondence, Knowledge, Question, Row, Sent, Why, Word};
 use crate::model::orders::{Act, OrderRow, Orders};
 use crate::model::verdict::{Choice, Place, Verdict};
 use crate::model::version::{Content, History, Version};
-use crate::model::{Belief, Signature, TreePath};
+use crate::model::{Belief, Listing, Signature, TreePath};
 
 use super::learn::TakenIn;
 use super::observe::{Differences, Look};
@@ -55,37 +55,29 @@ pub fn is_untold(row: &Row) -> bool {
 /// here before is not known, so that every one is looked at as if it had changed.
 ///
 /// `look` is asked of each row whose file the scan did not find.
-pub fn compare(
+pub fn compare<F: Copy + Into<Signature>>(
     knowledge: &Knowledge,
-    found: &BTreeMap<TreePath, Signature>,
+    found: &Listing<F>,
     look: &mut dyn FnMut(&TreePath) -> Look,
 ) -> Differences {
     let mut differences = Differences::default();
-    for (path, &signature) in found {
-        match knowledge.rows.get(path) {
+    for (path, (_, &signature)) in found.paths().zip(found.iter()) {
+        let signature: Signature = signature.into();
+        match knowledge.rows.get(&path) {
             Some(row) if row.version == live(Content::File(signature)) => {}
             Some(row) if row.version.generation == LIVE => {
-                differences.changed.insert(path.clone(), signature);
+                differences.changed.insert(path, signature);
             }
             _ => {
-                differences.new.insert(path.clone(), signature);
+                differences.new.insert(path, signature);
             }
         }
     }
     let files = knowledge.rows.iter().filter(|(_, row)| row.version.generation == LIVE);
     for (path, _) in files {
         differences.files += 1;
-        if found.contains_key(path) {
-            continue;
-        }
-        match look(path) {
-            Look::Is(Content::Absent) => {
-                differences.gone.insert(path.clone());
-            }
-            // It came between the scan and the look: the next scan will tell.
-            Look::Is(Content::File(_)) | Look::NotKnown(_) => {
-                differences.resting.insert(path.clone());
-            }
+        if !found.contains(path) {
+            differences.look_for(path, look);
         }
     }
     differences

@@ -9,6 +9,7 @@ pub mod learn;
 pub mod observe;
 pub mod parts;
 pub mod plan;
+pub mod quiet;
 pub mod reconcile;
 pub mod select;
 pub mod settle;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::knowledge::Knowledge;
 use crate::model::verdict::Place;
 use crate::model::version::Content;
-use crate::model::{Signature, TreePath};
+use crate::model::{Listing, Signature, TreePath};
 
 use super::brake::is_tree_gone;
 use super::decide::bring_up_to_date;
@@ -41,40 +41,38 @@ pub struct Differences {
 /// Compares what a scan found with the rows.
 ///
 /// `look` is asked of each row whose file the scan did not find.
-pub fn compare(
+pub fn compare<F: Copy + Into<Signature>>(
     knowledge: &Knowledge,
-    found: &BTreeMap<TreePath, Signature>,
+    found: &Listing<F>,
     look: &mut dyn FnMut(&TreePath) -> Look,
 ) -> Differences {
     let mut differences = Differences::default();
-    for (path, &signature) in found {
-        match knowledge.rows.get(path).map(|row| row.version.content) {
-            None | Some(Content::Absent) => {
+    let mut files = found.iter().peekable();
+    for (path, row) in &knowledge.rows {
+        while let Some((new, found)) = files.next_if(|(file, _)| *file < path.as_bytes()) {
+            differences.enter_new(new, (*found).into());
+        }
+        let there = files.next_if(|(file, _)| *file == path.as_bytes());
+        let there: Option<Signature> = there.map(|(_, found)| (*found).into());
+        match (row.version.content, there) {
+            (Content::Absent, None) => {}
+            (Content::Absent, Some(signature)) => {
                 differences.new.insert(path.clone(), signature);
             }
-            Some(Content::File(known)) if known != signature => {
-                differences.changed.insert(path.clone(), signature);
+            (Content::File(known), Some(signature)) => {
+                differences.files += 1;
+                if known != signature {
+                    differences.changed.insert(path.clone(), signature);
+                }
             }
-            Some(Content::File(_)) => {}
+            (Content::File(_), None) => {
+                differences.files += 1;
+                differences.look_for(path, look);
+            }
         }
     }
-    for (path, row) in &knowledge.rows {
-        if row.version.content == Content::Absent {
-            continue;
-        }
-        differences.files += 1;
-        if found.contains_key(path) {
-            continue;
-        }
-        match look(path) {
-            Look::Is(Content::Absent) => {
-                differences.gone.insert(path.clone());
-            }
-            // It came between the scan and the look: the next scan will tell.
-            Look::Is(Content::File(_)) | Look::NotKnown(_) => {
-                differences.resting.insert(path.clone());
-            }
-        }
+    for (new, found) in files {
+        differences.enter_new(new, (*found).into());
     }
     differences
 }
@@ -84,6 +82,23 @@ impl Differences {
     /// half of the rows (an unmounted disk, a `rm` in the wrong folder).
     pub fn is_drastic(&self) -> bool {
         is_tree_gone(self.gone.len(), self.files)
+    }
+
+    /// Notes a file that has no row.
+    fn enter_new(&mut self, path: &[u8], signature: Signature) {
+        // It is a path: it comes from a listing.
+        if let Ok(path) = TreePath::new(path) {
+            self.new.insert(path, signature);
+        }
+    }
+
+    /// Notes what looking for a file says that was not found.
+    pub(super) fn look_for(&mut self, path: &TreePath, look: &mut dyn FnMut(&TreePath) -> Look) {
+        match look(path) {
+            Look::Is(Content::Absent) => self.gone.insert(path.clone()),
+            // It came between the scan and the look: the next scan will tell.
+            Look::Is(Content::File(_)) | Look::NotKnown(_) => self.resting.insert(path.clone()),
+        };
     }
 
     /// Returns the paths whose rows [`record`] changes.

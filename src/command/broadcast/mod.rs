@@ -21,7 +21,7 @@ use super::edit::numbered_by;
 use super::keep::{keep_bases, tidy_up};
 use super::outcome::{Failure, Outcome, answer_json, counted, tell};
 use super::session::{OpenProject, Session};
-use super::survey::{Survey, rests, survey};
+use super::survey::{Sifting, Survey, rests};
 use report::{Report, conclude, tell_unsigned};
 
 mod errand;
@@ -33,9 +33,12 @@ mod report;
 /// # Errors
 /// What keeps the broadcast from beginning; one site's trouble stops no other.
 pub fn run(session: &Session, sites: &[String]) -> Result<Outcome, Failure> {
-    let mut open = OpenProject::open(session, &session.project_directory()?)?;
-    let targets = site_set(&open.project, sites)?;
-    let survey = survey(&open.ground.root, &open.ground.selection, &open.project)?;
+    let directory = session.project_directory()?;
+    let mut sifting = Sifting::new(session, &directory);
+    let (state, project) = State::open_some(&directory, &mut sifting)?;
+    let targets = site_set(&project, sites)?;
+    let (ground, survey) = sifting.survey(&project)?;
+    let mut open = OpenProject { state, project, ground };
     survey.tell();
     survey.tell_resting();
     if let Some(outcome) = brake(session, &survey)? {

@@ -13,6 +13,7 @@ mod replace;
 mod scan;
 mod stage;
 mod touched;
+mod walk;
 
 use std::fmt;
 use std::fs::File;
@@ -36,7 +37,7 @@ pub(super) use own::{RunFolder, make_folder, remove_files, rescue_each};
 pub(super) use replace::rename_to_free;
 pub use replace::{Arrival, PlaceFault, Placed};
 pub(super) use scan::names;
-pub use scan::{Kind, Scan};
+pub use scan::{Kind, Scan, Wants};
 pub use stage::{Staged, Staging};
 pub(super) use touched::Touched;
 
@@ -356,6 +357,12 @@ impl Root {
 impl fmt::Debug for Root {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Root({})", self.shown)
+    }
+}
+
+impl From<Found> for Signature {
+    fn from(found: Found) -> Signature {
+        found.signature
     }
 }
 

@@ -1,6 +1,8 @@
 //! The rules of format 1.3: their tables row by row, and a small world of bad mail that tells
 //! whether anything was replaced by what does not descend from it.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::model::project::{Format, Identity};
 use crate::model::{Address, Site};
@@ -456,7 +458,7 @@ impl Weather {
         };
         let (knowledge, tree) = &mut self.sites[site];
         let found = tree.files.iter().filter_map(|(p, c)| Some((p.clone(), *c.signature()?)));
-        let found: BTreeMap<TreePath, Signature> = found.collect();
+        let found: Listing<Signature> = found.collect();
         let mut look = |_: &TreePath| Look::Is(Content::Absent);
         let differences = compare(knowledge, &found, &mut look);
         record(knowledge, &differences);

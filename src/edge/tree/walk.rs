@@ -1,0 +1,427 @@
+//! The walk: threads that list folders, look at inodes and hash files, for one that goes through
+//! the tree in order.
+//!
+//! Not a judge: it keeps and compares nothing. Invariant: of what waits, the folder that comes first
+//! in the tree is listed first, so that whoever waits for it gets it, however few folders may be
+//! listed ahead of him; and what is to be hashed goes before all listing, so that little waits.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use rustix::fs::{AtFlags, FileType, RawDir};
+use rustix::io::Errno;
+
+use crate::model::limits::PATH_DEPTH_MAX;
+use crate::model::path::is_reserved_part;
+use crate::model::project::Format;
+
+use super::beneath::{self, Leaf, Step};
+use super::index::Marks;
+use super::scan::{Kind, Wants};
+use super::{Found, Root, Unknown, hash};
+
+/// Folders that are listed ahead: each holds a descriptor.
+const AHEAD_MAX: usize = 64;
+/// Threads: more than disks can feed would only wait.
+const THREADS_MAX: usize = 4;
+/// Files that are hashed by one thread, one after the other.
+const BATCH_FILES: usize = 32;
+/// Bytes of names asked for at once.
+const NAMES_BYTES: usize = 32 << 10;
+
+/// A folder that was listed.
+pub(super) struct Listed {
+    folder: Option<Arc<OwnedFd>>,
+    names: Vec<u8>,
+    /// What is wanted in it, in the order of the paths.
+    pub things: Vec<Thing>,
+    /// What could not be looked at, and why.
+    pub unknown: Vec<(Vec<u8>, String)>,
+    /// Symbolic links with wanted names.
+    pub links: u64,
+    /// Devices, sockets and named pipes with wanted names.
+    pub specials: u64,
+    /// One, where the folder has nothing in it at all.
+    pub empty_folders: u64,
+}
+
+/// One thing in a folder.
+pub(super) struct Thing {
+    name: Range<u32>,
+    /// What it is.
+    pub kind: What,
+}
+
+/// What a thing in a folder is.
+pub(super) enum What {
+    /// A folder; by this number its listing is asked for.
+    Folder(usize),
+    /// A regular file, and what its inode says; `None` where that is to be seen yet.
+    File(Option<Marks>),
+}
+
+/// What came of hashing the file with this number: `None` where it is gone.
+pub(super) type Hashed = (usize, Result<Option<(Found, Marks)>, Unknown>);
+
+/// Where the threads and the one that goes in order meet.
+pub(super) struct Yard<'a, 'w> {
+    root: &'a Root,
+    format: Format,
+    wants: &'a Wants<'w>,
+    board: Mutex<Board>,
+    /// Something may be done.
+    work: Condvar,
+    /// A folder was listed.
+    listed: Condvar,
+}
+
+#[derive(Default)]
+struct Board {
+    /// Files to be hashed; the last is what more are added to.
+    files: Vec<Vec<FileJob>>,
+    /// Folders to be listed, by their paths, each with a final slash.
+    folders: BTreeMap<Vec<u8>, FolderJob>,
+    /// Folders that were listed and are not gone through yet.
+    ready: HashMap<usize, Listed>,
+    /// Which folder is waited for.
+    awaited: Option<usize>,
+    /// The number of the next folder.
+    next: usize,
+    /// Nothing more will come.
+    is_over: bool,
+    /// A thread broke off.
+    is_broken: bool,
+}
+
+struct FolderJob {
+    number: usize,
+    parent: Arc<OwnedFd>,
+    name: Vec<u8>,
+    depth: usize,
+}
+
+struct FileJob {
+    folder: Arc<OwnedFd>,
+    name: Vec<u8>,
+    number: usize,
+}
+
+enum Job {
+    Files(Vec<FileJob>),
+    Folder(Vec<u8>, FolderJob),
+}
+
+/// Walks through the tree below `top`, which is open to be read from its start. `go` is handed
+/// what was listed; returns what it returns, and what was hashed, in no order.
+pub(super) fn walk<T>(
+    root: &Root,
+    format: Format,
+    top: OwnedFd,
+    wants: &Wants<'_>,
+    go: impl FnOnce(&Yard<'_, '_>) -> T,
+) -> (T, Vec<Hashed>) {
+    let board = Mutex::new(Board { next: 1, ..Board::default() });
+    let yard = Yard { root, format, wants, board, work: Condvar::new(), listed: Condvar::new() };
+    let threads = thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX));
+    thread::scope(|scope| {
+        let yard = &yard;
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| yard.work())).collect();
+        yard.post(0, yard.list(top, &mut Vec::new(), 1));
+        let gone = go(yard);
+        yard.end();
+        let hashed = workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default());
+        (gone, hashed.collect())
+    })
+}
+
+impl Yard<'_, '_> {
+    /// Returns folder `number`, as soon as it is listed; `None` if it never will be.
+    pub fn wait_for(&self, number: usize) -> Option<Listed> {
+        let mut board = self.board();
+        board.awaited = Some(number);
+        self.work.notify_one();
+        loop {
+            if let Some(listed) = board.ready.remove(&number) {
+                board.awaited = None;
+                self.work.notify_one();
+                return Some(listed);
+            }
+            if board.is_broken {
+                return None;
+            }
+            board = self.listed.wait(board).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Has a file hashed, which is to be known by `number` then.
+    pub fn hash(&self, listed: &Listed, thing: &Thing, number: usize) {
+        let Some(folder) = &listed.folder else { return };
+        let name = listed.name(thing).to_vec();
+        let job = FileJob { folder: Arc::clone(folder), name, number };
+        let mut board = self.board();
+        match board.files.last_mut() {
+            Some(batch) if batch.len() < BATCH_FILES => batch.push(job),
+            _ => {
+                board.files.push(vec![job]);
+                self.work.notify_one();
+            }
+        }
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self) {
+        self.board().is_over = true;
+        self.work.notify_all();
+    }
+
+    /// Does what there is to be done until nothing more will come.
+    fn work(&self) -> Vec<Hashed> {
+        let _alarm = Alarm(self);
+        let mut hashed = Vec::new();
+        while let Some(job) = self.next_job() {
+            match job {
+                Job::Files(files) => hashed.extend(files.into_iter().map(|job| self.hash_one(job))),
+                Job::Folder(mut path, job) => {
+                    path.pop();
+                    let listed = self.open(&mut path, &job);
+                    self.post(job.number, listed);
+                }
+            }
+        }
+        hashed
+    }
+
+    fn next_job(&self) -> Option<Job> {
+        let mut board = self.board();
+        loop {
+            if let Some(batch) = board.files.pop() {
+                return Some(Job::Files(batch));
+            }
+            let first = board.folders.first_key_value().map(|(_, job)| job.number);
+            let may_list = board.ready.len() < AHEAD_MAX || first == board.awaited;
+            if let Some((path, job)) = may_list.then(|| board.folders.pop_first()).flatten() {
+                return Some(Job::Folder(path, job));
+            }
+            if board.is_over {
+                return None;
+            }
+            board = self.work.wait(board).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn hash_one(&self, job: FileJob) -> Hashed {
+        let found = match beneath::open_leaf(job.folder.as_fd(), &job.name, self.root.device) {
+            Leaf::File(file, _) => hash::signature(&file, self.format)
+                .map(|(signature, stat)| Some((Found::of(signature, &stat), Marks::of(&stat)))),
+            Leaf::Absent => Ok(None),
+            Leaf::Other(unknown) => Err(unknown),
+        };
+        (job.number, found)
+    }
+
+    fn post(&self, number: usize, listed: Listed) {
+        self.board().ready.insert(number, listed);
+        self.listed.notify_one();
+    }
+
+    fn open(&self, path: &mut Vec<u8>, job: &FolderJob) -> Listed {
+        let mut listed = Listed::new();
+        if job.depth > PATH_DEPTH_MAX {
+            listed.unknown(path, format!("deeper than {PATH_DEPTH_MAX} parts"));
+            return listed;
+        }
+        match beneath::open_folder(job.parent.as_fd(), &job.name, self.root.device) {
+            Step::Folder(folder) => return self.list(folder, path, job.depth),
+            Step::Absent => {}
+            Step::Other(unknown) => listed.unknown(path, unknown),
+        }
+        listed
+    }
+
+    /// Lists an open folder, whose name is `path`, and has the folders in it listed.
+    fn list(&self, folder: OwnedFd, path: &mut Vec<u8>, depth: usize) -> Listed {
+        let mut listed = Listed::new();
+        let folder = Arc::new(folder);
+        let entries = match listed.read(&folder) {
+            Ok(entries) => entries,
+            Err(errno) => {
+                listed.unknown(path, beneath::unreadable(errno));
+                return listed;
+            }
+        };
+        listed.empty_folders = u64::from(entries.is_empty() && !path.is_empty());
+        let length = path.len();
+        let mut folders = Vec::new();
+        for (name, kind) in entries {
+            if is_reserved_part(listed.at(&name)) {
+                continue;
+            }
+            if length > 0 {
+                path.push(b'/');
+            }
+            path.extend_from_slice(listed.at(&name));
+            if !self.root.is_own(path) && self.is_wanted(&mut listed, path, kind) {
+                self.enter(&mut listed, &folder, name, kind, path, &mut folders);
+            }
+            path.truncate(length);
+        }
+        self.list_later(&folder, folders, depth + 1, &mut listed);
+        listed.folder = Some(folder);
+        listed
+    }
+
+    fn is_wanted(&self, listed: &mut Listed, path: &[u8], kind: FileType) -> bool {
+        let asked = if kind == FileType::Directory { Kind::Folder } else { Kind::File };
+        match (self.wants)(path, asked) {
+            Ok(is_wanted) => is_wanted,
+            Err(why) => {
+                listed.unknown(path, why);
+                false
+            }
+        }
+    }
+
+    fn enter(
+        &self,
+        listed: &mut Listed,
+        folder: &OwnedFd,
+        name: Range<u32>,
+        kind: FileType,
+        path: &[u8],
+        folders: &mut Vec<(usize, Vec<u8>)>,
+    ) {
+        match kind {
+            FileType::Directory => {
+                folders.push((listed.things.len(), [path, b"/"].concat()));
+                listed.things.push(Thing { name, kind: What::Folder(0) });
+            }
+            FileType::RegularFile => {
+                let marks = match self.format {
+                    Format::V2_0 => self.marks(folder, listed.at(&name)),
+                    Format::V1_3 => None,
+                };
+                listed.things.push(Thing { name, kind: What::File(marks) });
+            }
+            FileType::Symlink => listed.links += 1,
+            _ => listed.specials += 1,
+        }
+    }
+
+    /// Returns what the inode of a file says, if it is one of this device.
+    fn marks(&self, folder: &OwnedFd, name: &[u8]) -> Option<Marks> {
+        let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        (is_file && stat.st_dev == self.root.device).then(|| Marks::of(&stat))
+    }
+
+    fn list_later(
+        &self,
+        folder: &Arc<OwnedFd>,
+        folders: Vec<(usize, Vec<u8>)>,
+        depth: usize,
+        listed: &mut Listed,
+    ) {
+        if folders.is_empty() {
+            return;
+        }
+        let mut board = self.board();
+        for (at, path) in folders {
+            let number = board.next;
+            board.next += 1;
+            let Some(thing) = listed.things.get_mut(at) else { continue };
+            thing.kind = What::Folder(number);
+            let name = thing.name.clone();
+            let name = listed.at(&name).to_vec();
+            let parent = Arc::clone(folder);
+            board.folders.insert(path, FolderJob { number, parent, name, depth });
+        }
+        self.work.notify_all();
+    }
+}
+
+/// Wakes whoever waits for a thread that broke off.
+struct Alarm<'y, 'a, 'w>(&'y Yard<'a, 'w>);
+
+impl Drop for Alarm<'_, '_, '_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.board().is_broken = true;
+            self.0.listed.notify_all();
+        }
+    }
+}
+
+impl Listed {
+    fn new() -> Listed {
+        Listed {
+            folder: None,
+            names: Vec::new(),
+            things: Vec::new(),
+            unknown: Vec::new(),
+            links: 0,
+            specials: 0,
+            empty_folders: 0,
+        }
+    }
+
+    /// Returns the name of a thing.
+    pub fn name(&self, thing: &Thing) -> &[u8] {
+        self.at(&thing.name)
+    }
+
+    fn at(&self, name: &Range<u32>) -> &[u8] {
+        let Range { start, end } = *name;
+        // usize has at least 32 bits wherever there are trees.
+        self.names.get(start as usize..end as usize).unwrap_or_default()
+    }
+
+    fn unknown(&mut self, path: &[u8], why: impl ToString) {
+        self.unknown.push((path.to_vec(), why.to_string()));
+    }
+
+    /// Reads the names in a folder; returns where they are and what they name, in the order of the
+    /// paths: a folder as if its name had the slash that follows.
+    fn read(&mut self, folder: &OwnedFd) -> Result<Vec<(Range<u32>, FileType)>, Errno> {
+        let mut buffer = Vec::with_capacity(NAMES_BYTES);
+        let mut raw = RawDir::new(folder, buffer.spare_capacity_mut());
+        let mut entries = Vec::new();
+        while let Some(entry) = raw.next() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            // Some file systems do not say it when they list.
+            let kind = match entry.file_type() {
+                FileType::Unknown => match beneath::kind(folder.as_fd(), name) {
+                    Ok(kind) => kind,
+                    Err(Errno::NOENT) => continue,
+                    Err(errno) => return Err(errno),
+                },
+                kind => kind,
+            };
+            let start = u32::try_from(self.names.len()).map_err(|_| Errno::OVERFLOW)?;
+            self.names.extend_from_slice(name);
+            let end = u32::try_from(self.names.len()).map_err(|_| Errno::OVERFLOW)?;
+            entries.push((start..end, kind));
+        }
+        entries.sort_unstable_by(|(a, a_kind), (b, b_kind)| {
+            let (a, b) = (self.at(a), self.at(b));
+            let shared = a.len().min(b.len());
+            // Where one name begins another, what follows decides: a slash, or nothing.
+            let next = |name: &[u8], kind: FileType| match name.get(shared) {
+                Some(byte) => Some(*byte),
+                None => (kind == FileType::Directory).then_some(b'/'),
+            };
+            let (a_head, b_head) = (a.get(..shared), b.get(..shared));
+            a_head.cmp(&b_head).then_with(|| next(a, *a_kind).cmp(&next(b, *b_kind)))
+        });
+        Ok(entries)
+    }
+}
