@@ -562,6 +562,39 @@ fn a_dry_run_and_a_plan_of_ones_own() {
     net.home.run(&["synchro", "nothing"]).with(2);
 }
 
+/// The page, or the link to where it is served, is given to the desktop.
+#[test]
+fn the_display_opens_in_the_browser() {
+    let net = Net::plain(&[]);
+    let bin = net.world.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let opened = net.world.path().join("opened");
+    let script = format!("#!/bin/sh\necho \"$1\" >{0}.new && mv {0}.new {0}\n", opened.display());
+    fs::write(bin.join("xdg-open"), script).unwrap();
+    fs::set_permissions(bin.join("xdg-open"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    for (words, begins) in [
+        (
+            &["display", "--open"][..],
+            format!("{}/.remsync.d/display.html", net.home.tree.display()),
+        ),
+        (&["display", "--serve", "--open"], "http://127.0.0.1:".to_owned()),
+    ] {
+        let mut command = net.home.command(support::REMSYNC);
+        command.args(words).env("PATH", &path).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while !opened.exists() && std::time::Instant::now() < until {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        let place = fs::read_to_string(&opened).unwrap();
+        assert!(place.contains(&begins), "{words:?}: {place}");
+        fs::remove_file(&opened).unwrap();
+    }
+}
+
 #[test]
 fn the_display_in_all_its_forms() {
     let net = Net::plain(&[1]);

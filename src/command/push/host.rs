@@ -378,7 +378,7 @@ impl Errand<'_> {
         let mut open = |at: usize| File::open(&copies[at].file.path);
         let asker = Asker::start(line, Tool::Cksum)?;
         let mut staged = stage(sftp, &jobs, &manner, &mut open, &mut |_| {})?;
-        verify(asker, sftp, &mut staged, self.stop)?;
+        verify(line, asker, sftp, &mut staged, self.stop)?;
         let sound = copies.iter().zip(&staged).filter_map(|(copy, staged)| {
             Some((staged.as_ref().ok()?.temporary.as_slice(), copy.job.target.as_slice()))
         });

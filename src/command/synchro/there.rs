@@ -118,7 +118,7 @@ impl Hand<'_> {
         let Errand { line, sftp, top, .. } = &mut self.errand;
         let asker = Asker::start(line, Tool::Cksum)?;
         let mut staged = stage(sftp, &jobs, &manner, &mut open, &mut told)?;
-        verify(asker, sftp, &mut staged, self.stop)?;
+        verify(line, asker, sftp, &mut staged, self.stop)?;
         let mut ready: Vec<(usize, Staged)> = Vec::new();
         for (at, staged) in staged.into_iter().enumerate() {
             match staged {

@@ -13,6 +13,7 @@ mod scp;
 mod sftp;
 mod stage;
 mod sums;
+mod sync;
 mod walk;
 
 pub use aside::{

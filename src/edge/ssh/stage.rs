@@ -15,9 +15,10 @@ use crate::format::digest::hex;
 use crate::format::sftp::{Attributes, Code, OPEN_NEW, Reply, Request, Status, parse_room};
 
 use super::fetch::fetch;
-use super::line::SshFault;
+use super::line::{Line, SshFault};
 use super::sftp::{REFUSED, Sftp, Stop, said};
 use super::sums::{Asker, Sums};
+use super::sync::sync_together;
 use super::{join, split};
 
 /// Files that are on their way at once.
@@ -26,6 +27,8 @@ const FILES_MAX: usize = 64;
 const REQUESTS_MAX: usize = 256;
 /// Bytes that are.
 const BYTES_MAX: usize = 8 << 20;
+/// Files that are brought to the disk one by one, as they come; more of them all at once.
+const SYNCED_EACH_MAX: usize = 32;
 /// Files that a host refuses, for no reason that it says, before no more are tried.
 const REFUSED_MAX: usize = 16;
 
@@ -123,11 +126,13 @@ pub fn create(sftp: &mut Sftp, pairs: &[(&[u8], &[u8])]) -> Result<Each<()>, Ssh
     ended_well(sftp, pairs, replies)
 }
 
-/// Asks the host, by an asker for [`Tool::Cksum`](super::Tool), what arrived; what is not what was sent is removed there.
+/// Asks the host, by an asker for [`Tool::Cksum`](super::Tool), what arrived; what is not what was
+/// sent is removed there, and what is, is on the disk there afterwards.
 ///
 /// # Errors
 /// The connection ended.
 pub fn verify(
+    line: &Line,
     asker: Asker,
     sftp: &mut Sftp,
     staged: &mut [Result<Staged, String>],
@@ -152,7 +157,12 @@ pub fn verify(
             *place = Err("it did not arrive whole".to_owned());
         }
     }
-    discard(sftp, &bad.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    discard(sftp, &bad.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+    if staged.len() > SYNCED_EACH_MAX {
+        let sound: Vec<&[u8]> = staged.iter().flatten().map(|s| s.temporary.as_slice()).collect();
+        sync_together(line, sftp, &sound)?;
+    }
+    Ok(())
 }
 
 /// Removes what was staged and is not wanted.
@@ -356,7 +366,7 @@ impl Stager<'_> {
             };
             let id = sftp.send(&Request::Set { handle, attributes })?;
             self.waiting.insert(id, (slot, Step::Finish));
-            if syncs {
+            if syncs && self.jobs.len() <= SYNCED_EACH_MAX {
                 let id = sftp.send(&Request::Sync(handle))?;
                 self.waiting.insert(id, (slot, Step::Finish));
             }
