@@ -377,6 +377,38 @@ fn a_host_with_sftp_only_and_one_without() {
     assert!(fleet.log("scp_error").contains("old SCP protocol"));
 }
 
+/// More than a few files are brought to the disk by the host's own program, before they take their
+/// places; where none may be run, one by one.
+#[test]
+fn many_files_are_synced_at_once() {
+    let mut fleet = Fleet::new(&[]);
+    let bin = fleet.home.top.join("bin");
+    fs::create_dir(&bin).unwrap();
+    let script = "#!/bin/sh\nfor d in \"$@\"; do [ ! -d \"$d\" ] || ls -A \"$d\"; done >>\"$0.seen\" 2>/dev/null\n\
+                  exec /usr/bin/sync \"$@\"\n";
+    fs::write(bin.join("sync"), script).unwrap();
+    fs::set_permissions(bin.join("sync"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("SetEnv PATH={}:/usr/bin:/bin", bin.display());
+    fleet.hosts.start("127.0.0.1", &Rules { lines: path, ..Rules::default() });
+    let only = Rules { lines: "ForceCommand internal-sftp".into(), ..Rules::default() };
+    fleet.hosts.start("127.0.0.2", &only);
+    for number in 0..40 {
+        fleet.home.write(format!("d{}/f{number}", number % 3), "x");
+    }
+    fleet.map_tree("127.0.0.1");
+    fleet.map_tree("127.0.0.2");
+    fleet.connect(&[entry("127.0.0.1"), entry("127.0.0.2")]);
+    let (document, status) = fleet.push_json(&[]);
+    assert_eq!(status, 0, "{document:#}");
+    for address in ["127.0.0.1", "127.0.0.2"] {
+        assert_eq!(host(&document, address)["sent"], 40, "{document:#}");
+        fleet.expect_equal(address);
+    }
+    let seen = fs::read_to_string(bin.join("sync.seen")).unwrap();
+    assert_eq!(seen.lines().filter(|name| name.starts_with(".remsync-")).count(), 40, "{seen}");
+    assert!(!seen.lines().any(|name| name.starts_with('f')), "before they are in their places");
+}
+
 #[test]
 fn a_full_disk_is_said() {
     let mut fleet = Fleet::new(&[2]);
