@@ -629,3 +629,46 @@ fn sealed_volumes_go_on_where_they_were_stopped() {
         );
     }
 }
+
+/// Signing, sealing, opening, verifying: the most memory that each takes, of a little and of much.
+#[test]
+fn memory_does_not_grow_with_the_package() {
+    const BYTES: usize = 12 << 20;
+    const GROWTH_KIB_MAX: u64 = 5 << 10;
+    let world = World::in_memory();
+    let (a, b) = trusting_pair(&world);
+    let peak = |home: &Home, words: &[&str]| -> u64 {
+        let mut child = home.command(support::REMSYNC).args(words).spawn().unwrap();
+        let mut peak_kib = 0;
+        loop {
+            let status = fs::read_to_string(format!("/proc/{}/status", child.id()));
+            let status = status.unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+            peak_kib = peak_kib.max(kib.unwrap_or(0));
+            if let Some(status) = child.try_wait().unwrap() {
+                assert!(status.success(), "{words:?}");
+                return peak_kib;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    };
+    for is_sealed in [false, true] {
+        if is_sealed {
+            a.run(&["key", "seal", "b@b.example"]).done();
+        }
+        let [little, much] = [100_000, BYTES].map(|bytes| {
+            let large = noise(bytes as u64 + u64::from(is_sealed), bytes);
+            a.write("large", &large);
+            let sending = peak(&a, &["broadcast"]);
+            b.deliver_all();
+            let taking = peak(&b, &["process", "--batch"]);
+            assert!(b.read("large").unwrap() == large);
+            [sending, taking]
+        });
+        println!("sealed {is_sealed}: {little:?}, {much:?} KiB");
+        for (little, much) in little.into_iter().zip(much) {
+            assert!(much < little + GROWTH_KIB_MAX, "{little} KiB, then {much} KiB");
+        }
+    }
+}
