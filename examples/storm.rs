@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use remsync::model::verdict::Deletions;
 use storm::{
-    Beginning, KINDS, Kind, MUTANTS, Mutant, Outcome, Storm, Tally, exhaust, gain, sweep, trace,
+    Beginning, KINDS, Kind, MUTANTS, Mutant, ON_DISK, Outcome, Storm, Tally, exhaust, gain, sweep,
+    trace,
 };
 
 const USAGE: &str = "usage: storm [--seeds N] [--sites K] [--seed S] [--mutant NAME] [--threads T]
@@ -22,6 +23,8 @@ const USAGE: &str = "usage: storm [--seeds N] [--sites K] [--seed S] [--mutant N
   --exhaustive N every world of two sites, two files and three contents of at most N events:
                  writes, deletions, sendings, mails that come, come twice, are lost or processed by
                  a program that is killed, answers (5: 850,000 worlds, 1 to 2 minutes; 6: fifteen times that)
+  --mutants      instead: every broken rule with the first seed that finds it, and the tests that hold
+                 the rules that only a disk can break; exits 1 if one is not found
   --threads T    how many threads (as many as there are processors)
   --gain         instead: how often people are asked under the rules of 2.0, and how often under those
                  of 1.3 with the same seeds, in fair weather (nothing is lost, mail is late and out of
@@ -81,12 +84,17 @@ fn parse(
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut storm =
         Storm { seed: 1, seeds: 10_000, sites_max: 7, mutant: None, threads, notices: true };
-    let (mut has_seed, mut has_seeds, mut compares, mut events) = (false, false, false, None);
+    let (mut has_seed, mut has_seeds, mut events) = (false, false, None);
+    let (mut compares, mut finds) = (false, false);
     let mut arguments = arguments;
     while let Some(option) = arguments.next() {
         if matches!(option.as_str(), "-h" | "--help") {
             println!("{USAGE}");
             return Ok(None);
+        }
+        if option == "--mutants" {
+            (finds, has_seeds) = (true, true);
+            continue;
         }
         if option == "--gain" {
             compares = true;
@@ -114,11 +122,36 @@ fn parse(
     if has_seed && !has_seeds {
         storm.seeds = 1;
     }
+    if finds {
+        return report_mutants(&storm);
+    }
     if compares {
         report_gain(&gain(storm.seed, storm.seeds, storm.sites_max));
         return Ok(None);
     }
     Ok(Some((storm, events)))
+}
+
+/// Prints which seed finds each mutant, and how.
+fn report_mutants(storm: &Storm) -> Result<Option<(Storm, Option<usize>)>, String> {
+    let mut living = Vec::new();
+    for (mutant, name, words) in MUTANTS {
+        let outcome = sweep(&Storm { mutant: Some(*mutant), ..*storm });
+        match outcome.failure {
+            Some((seed, broken)) => {
+                println!("{seed:>6}  {name:<18}  {words}\n{:>28}{}", "", broken.invariant);
+            }
+            None => {
+                println!("  none  {name:<18}  {words}");
+                living.push(*name);
+            }
+        }
+    }
+    println!("\nOnly a disk can break these; the test beside each fails without it:");
+    for (rule, file, test) in ON_DISK {
+        println!("        {rule}\n{:>28}tests/{file}.rs: {test}", "");
+    }
+    if living.is_empty() { Ok(None) } else { Err(format!("not found: {}", living.join(" "))) }
 }
 
 /// Prints both sets of rules beside each other.

@@ -9,7 +9,8 @@ mod storm;
 
 use remsync::model::verdict::Deletions;
 use storm::{
-    Beginning, Counts, KINDS, Kind, MUTANTS, Mutant, Outcome, Storm, exhaust, gain, sweep, trace,
+    Beginning, Counts, KINDS, Kind, MUTANTS, Mutant, ON_DISK, Outcome, Storm, exhaust, gain, sweep,
+    trace,
 };
 
 /// About 20 s without optimization on two processors; CI runs 10,000 in the release profile.
@@ -100,6 +101,15 @@ fn every_small_world_ends_well() {
         let named = Mutant::named(mutant);
         let is_found = |it| exhaust(3, it, Deletions::Ask, named, threads).failure.is_some();
         assert!([Beginning::Nothing, Beginning::InStep].into_iter().any(is_found), "{mutant}");
+    }
+}
+
+#[test]
+fn the_tests_of_what_only_a_disk_can_break_are_there() {
+    for (rule, file, test) in ON_DISK {
+        let path = format!("{}/tests/{file}.rs", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(&format!("#[test]\nfn {test}()")), "{rule}: {path}: {test}");
     }
 }
 

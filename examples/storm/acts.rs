@@ -3,7 +3,7 @@
 use remsync::model::knowledge::{Knowledge, Question, Row, Why};
 use remsync::model::orders::{Act, OrderRow, Orders};
 use remsync::model::project::Identity;
-use remsync::model::verdict::{Choice, Place, Verdict};
+use remsync::model::verdict::{Choice, Deletions, Place, Verdict};
 use remsync::model::version::{Content, History};
 use remsync::model::{Listing, Signature, TreePath, Version};
 use remsync::rules::decide::{Lineage, decide};
@@ -39,7 +39,7 @@ struct Arms<'w, 'a> {
 
 impl Hands for Arms<'_, '_> {
     fn place_of(&mut self, path: &TreePath) -> Place {
-        self.world.sites[self.site].place[index(path)]
+        tamper::place(self.world.mutant, self.world.sites[self.site].place[index(path)])
     }
 
     fn look(&mut self, path: &TreePath) -> Look {
@@ -115,6 +115,7 @@ impl Arms<'_, '_> {
             let (new, old) = (world.shown(at, &arrived), world.shown(at, &here));
             format!("  s{site} {how} {new} in place of {old}")
         });
+        self.must_ask(at, version, is_chosen);
         if !is_chosen && !is_covered {
             if version.content != Content::Absent
                 && self.world.truths[at].content(&here) == Content::Absent
@@ -137,6 +138,20 @@ impl Arms<'_, '_> {
         site.row[at] = state;
         site.is_refused[at] = false;
         site.is_unscanned[at] = false;
+    }
+}
+
+impl Arms<'_, '_> {
+    /// Deletions wait where they are to, and names that other programs obey wait everywhere.
+    fn must_ask(&mut self, at: usize, version: &Version, is_chosen: bool) {
+        let site = &self.world.sites[self.site];
+        let is_deletion = version.content == Content::Absent && site.deletions == Deletions::Ask;
+        let detail = format!("s{}: {version}", self.site);
+        if is_deletion && !is_chosen {
+            self.world.breaks("a deletion is applied unasked", detail);
+        } else if site.place[at] == Place::Sensitive && !is_chosen {
+            self.world.breaks("a name that other programs obey is changed unasked", detail);
+        }
     }
 }
 
@@ -256,7 +271,16 @@ impl<'a> World<'a> {
         }
         tamper::after_orders(self.mutant, &mut orders);
         let to = self.site_of(at, outgoing.remote);
-        let truth = orders.rows.iter().map(|row| self.sites[at].row[index(&row.path)]).collect();
+        let mut truth: Vec<State> =
+            orders.rows.iter().map(|row| self.sites[at].row[index(&row.path)]).collect();
+        if self.mutant == Some(Mutant::ChangedPacked) {
+            let changed = self.packages.len() % orders.rows.len().max(1);
+            if let Some(Act::Update { .. }) = orders.rows.get(changed).map(|row| row.act) {
+                let path = index(&orders.rows[changed].path);
+                self.write(at, path, &mut Prng::new(self.seed, !(self.packages.len() as u64)));
+                truth[changed] = self.sites[at].disk[path];
+            }
+        }
         self.packages.push(Package { orders, from: at, to, truth });
         self.packages.len() - 1
     }
@@ -298,7 +322,10 @@ impl<'a> World<'a> {
     fn scan(&mut self, at: usize, rng: &mut Prng) -> bool {
         let now_ms = self.clock(at);
         let site = &self.sites[at];
-        let content = |path: usize| self.truths[path].content(&site.disk[path]);
+        let content = |path: usize| {
+            let content = |state: &State| self.truths[path].content(state);
+            tamper::scanned(self.mutant, content(&site.disk[path]), content(&site.row[path]))
+        };
         let found: Listing<Signature> = (0..self.paths.len())
             .filter(|path| site.veil[*path].is_none())
             .filter_map(|path| Some((self.paths[path].clone(), *content(path).signature()?)))
@@ -333,7 +360,7 @@ impl<'a> World<'a> {
     /// After a scan the row stands for what is on the disk.
     fn scanned(&mut self, at: usize, path: usize) {
         let site = &mut self.sites[at];
-        if site.veil[path].is_none() {
+        if site.veil[path].is_none() && self.mutant != Some(Mutant::EditsUnseen) {
             site.row[path] = site.disk[path];
             site.is_unscanned[path] = false;
         }
@@ -504,6 +531,11 @@ impl<'a> World<'a> {
             visit(knowledge, hands, &it)
         });
         let site = &mut self.sites[at];
+        if self.mutant == Some(Mutant::BeliefsFirst) {
+            site.disk = disk;
+            site.inbox.remove(0);
+            return;
+        }
         site.knowledge = knowledge;
         site.asked = asked;
         let is_at_once = again.unwrap_or_else(|| rng.chance(500));
@@ -677,7 +709,7 @@ impl<'a> World<'a> {
         let rules = Rules {
             mutant: self.mutant,
             identity: self.sites[at].identity.clone(),
-            deletions: self.sites[at].deletions,
+            deletions: tamper::policy(self.mutant, self.sites[at].deletions),
             now_ms: self.clock(at),
         };
         let before = tamper::before_rules(self.mutant, &knowledge);

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use counts::{Counts, KINDS, Kind};
 pub use exhaustive::{Beginning, exhaust};
 pub use gain::{Tally, gain};
-pub use mutant::{MUTANTS, Mutant};
+pub use mutant::{MUTANTS, Mutant, ON_DISK};
 pub use world::Broken;
 
 use prng::Prng;

@@ -35,7 +35,42 @@ mutants! {
     ReturnedIsSeen "returned-is-seen" "word that a mail came back counts as word that it was taken in"
     ReturnedRewinds "returned-rewinds" "a package that came back counts as never numbered"
     DeliveredIsWord "delivered-is-word" "a report of delivery counts as the site's own word"
+    DeletionsUnasked "deletions-unasked" "deletions are applied where they are to wait"
+    SensitiveUnasked "sensitive-unasked" "names that other programs obey are like all others"
+    BeliefsFirst "beliefs-first" "beliefs are on the disk before the files, and power fails between"
+    HistoryShort "history-short" "a history keeps the newest ancestor only"
+    BitUnseen "bit-unseen" "the executable bit is in no signature"
+    EditsUnseen "edits-unseen" "an edit that keeps size and time is not seen by a scan"
+    TombstonesUntold "tombstones-untold" "a deletion is told to nobody"
+    HearsayIsWord "hearsay-is-word" "what a third site says counts as a site's own word"
+    AnswersNever "answers-never" "no acknowledgement is ever owed"
+    AnswersAlways "answers-always" "every package is owed an acknowledgement"
+    LearntUnanswered "learnt-unanswered" "what is asked about is learnt before anybody answers"
+    LateDropped "late-dropped" "mail that is overtaken on its way is dropped"
+    ChangedPacked "changed-packed" "bytes are packed that are not those that were hashed"
 }
+
+/// Rules that only a disk can break, and the test that fails without each: file and name.
+pub const ON_DISK: &[(&str, &str, &str)] = &[
+    (
+        "contents are durable before names, names before beliefs",
+        "stops",
+        "process_stopped_anywhere",
+    ),
+    ("a queue entry retires after the beliefs", "crash", "process_killed_anywhere_ends_the_same"),
+    ("what waits in the outbox is sent once", "stops", "broadcast_stopped_anywhere"),
+    ("mail is acknowledged once it is in the queue", "stops", "the_filter_stopped_anywhere"),
+    ("a hash before a swap", "tree", "what_is_there_is_compared_before_anything_is_done"),
+    ("a hash after it", "tree", "what_changes_between_look_and_swap_is_put_back"),
+    ("a new file takes no other's place", "tree", "what_appears_before_a_new_file_is_left_alone"),
+    ("no link is followed", "tree", "a_folder_swapped_for_a_link_leads_nowhere"),
+    ("what is displaced is kept", "tree", "kept_versions_by_content"),
+    ("what a killed run displaced is kept", "tree", "what_a_killed_run_displaced_is_rescued"),
+    ("only what a listing lacks is deleted", "deletions", "what_is_not_known_is_no_deletion"),
+    ("a tree that is gone deletes nothing", "exchange", "most_files_gone_stops_a_broadcast"),
+    ("nor is anything applied to it", "desk", "nothing_is_applied_to_a_tree_that_is_not_there"),
+    ("a full disk changes nothing", "regress", "a_full_disk_was_told_without_saying_which"),
+];
 
 impl Mutant {
     /// Returns the mutant of that name.

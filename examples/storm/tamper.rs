@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use remsync::model::knowledge::{Knowledge, Row, Sent, Word};
 use remsync::model::orders::{Act, OrderRow, Orders};
-use remsync::model::verdict::Verdict;
+use remsync::model::verdict::{Deletions, Place, Verdict};
 use remsync::model::version::{Ancestor, Content};
-use remsync::model::{History, TreePath, Version};
+use remsync::model::{History, Signature, TreePath, Version};
 use remsync::rules::decide::{Lineage, decide};
 use remsync::rules::learn::{Route, take_in};
 use remsync::rules::plan::{Outgoing, With};
@@ -33,10 +33,37 @@ pub fn before_plan(mutant: Option<Mutant>, knowledge: &mut Knowledge, now_ms: u6
 
 /// Once orders are written.
 pub fn after_orders(mutant: Option<Mutant>, orders: &mut Orders) {
-    if mutant == Some(Mutant::WantsUnheard) {
-        orders.wants.clear();
-        orders.want_all = false;
+    match mutant {
+        Some(Mutant::WantsUnheard) => {
+            orders.wants.clear();
+            orders.want_all = false;
+        }
+        Some(Mutant::TombstonesUntold) => {
+            orders.rows.retain(|row| row.version.content != Content::Absent);
+        }
+        _ => {}
     }
+}
+
+/// Returns what a scan sees where this is.
+pub fn scanned(mutant: Option<Mutant>, here: Content, row: Content) -> Content {
+    match (mutant, here) {
+        (Some(Mutant::EditsUnseen), _) => row,
+        (Some(Mutant::BitUnseen), Content::File(Signature::Sha256 { digest, .. })) => {
+            Content::File(Signature::Sha256 { digest, executable: false })
+        }
+        _ => here,
+    }
+}
+
+/// Returns what deletions do here.
+pub fn policy(mutant: Option<Mutant>, deletions: Deletions) -> Deletions {
+    if mutant == Some(Mutant::DeletionsUnasked) { Deletions::Apply } else { deletions }
+}
+
+/// Returns where a path lies.
+pub fn place(mutant: Option<Mutant>, place: Place) -> Place {
+    if mutant == Some(Mutant::SensitiveUnasked) { Place::Inside } else { place }
 }
 
 /// Before a carrier is asked.
@@ -78,6 +105,9 @@ pub fn before_visit(
             cells.filter_map(|cell| cell.word.as_mut()).for_each(|word| word.serial = 0);
         }
         Some(Mutant::UnlistedIsGone) => unlisted_is_gone(knowledge, orders, route),
+        Some(Mutant::LateDropped) if orders.serial < knowledge.remotes[route.from].heard => {
+            orders.rows.clear();
+        }
         _ => {}
     }
 }
@@ -129,7 +159,38 @@ pub fn after_visit(
             receipt.failed.clear();
             take_in(knowledge, visit.orders, visit.route, visit.now_ms);
         }
+        Some(Mutant::AnswersNever) => knowledge.remotes[visit.route.from].owes = false,
+        Some(Mutant::AnswersAlways) => knowledge.remotes[visit.route.from].owes = true,
+        Some(Mutant::HearsayIsWord) => hearsay_is_word(knowledge, visit),
+        Some(Mutant::LearntUnanswered) => learn_unanswered(knowledge, visit, receipt),
         _ => {}
+    }
+}
+
+/// Those who were sent the same have it, by the originator's word.
+fn hearsay_is_word(knowledge: &mut Knowledge, visit: &Visit) {
+    let updates = visit.orders.rows.iter().filter(|row| matches!(row.act, Act::Update { .. }));
+    for order in updates {
+        let Some(row) = knowledge.rows.get_mut(&order.path) else { continue };
+        for remote in visit.route.copy.iter().flatten() {
+            let (version, history) = (order.version, order.history.clone());
+            let serial = row.cells[*remote].word.as_ref().map_or(1, |word| word.serial);
+            row.cells[*remote].word = Some(Word { version, history, serial });
+        }
+    }
+}
+
+/// What is asked about counts as chosen against.
+fn learn_unanswered(knowledge: &mut Knowledge, visit: &Visit, receipt: &Receipt) {
+    let stamp = knowledge.stamp();
+    for (path, _) in &receipt.questions {
+        let order = visit.orders.rows.iter().find(|row| row.path == *path);
+        if let (Some(row), Some(order)) = (knowledge.rows.get_mut(path), order) {
+            row.history.insert(order.version.ancestor());
+            row.history.join(&order.history);
+            row.history.remove(&row.version.ancestor());
+            row.changed = stamp;
+        }
     }
 }
 
@@ -222,8 +283,14 @@ pub fn bring_back(
     }
 }
 
-/// Takes the generations out of all that a site knows.
+/// Takes the generations, or all but the newest ancestors, out of all that a site knows.
 pub fn after_rules(mutant: Option<Mutant>, knowledge: &mut Knowledge) {
+    if mutant == Some(Mutant::HistoryShort) {
+        for row in knowledge.rows.values_mut() {
+            row.history =
+                row.history.iter().max_by_key(|it| it.generation).copied().into_iter().collect();
+        }
+    }
     if mutant != Some(Mutant::Generations) {
         return;
     }
