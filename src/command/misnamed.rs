@@ -109,7 +109,7 @@ pub fn reason(point: &Point, ours: &Identity) -> String {
         Point::Title(title) => format!(
             "it is of \"{}\", which may be what \"{}\" is called there: {answer}",
             escaped(title.as_bytes()),
-            ours.title
+            escaped(ours.title.as_bytes())
         ),
         _ => format!("it is for {name}, which may be {} too: {answer}", ours.here.address),
     }
