@@ -5,12 +5,15 @@
 //! can share blocks, and else copied if it is a text of at most [`COPY_BYTES_MAX`]. All of it is a
 //! cache: nothing is synced, and what is lost costs a merge, never a version.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
+use sha2::{Digest, Sha256};
 
 use crate::edge::tree::{Root, RunFolder, TreeError, make_folder, rescue_each};
 use crate::edge::window::Window;
@@ -33,6 +36,21 @@ pub struct Bases<'r> {
     clones: Cell<bool>,
     left_bytes: Cell<u64>,
     count: Cell<u64>,
+    /// The folders of the shelf that were used, by the first byte of the digest.
+    shards: RefCell<BTreeMap<u8, OwnedFd>>,
+}
+
+/// What a file takes on the disk at least.
+const BLOCK_BYTES: u64 = 4096;
+
+/// What came of copying.
+enum Copied {
+    /// It shares the blocks of the file.
+    Cloned,
+    /// It was read and written; of these bytes this is the digest.
+    Written([u8; 32]),
+    /// It is none that is copied.
+    Not,
 }
 
 impl<'r> Bases<'r> {
@@ -55,6 +73,7 @@ impl<'r> Bases<'r> {
             clones: Cell::new(true),
             left_bytes: Cell::new(bytes_max),
             count: Cell::new(0),
+            shards: RefCell::default(),
         })
     }
 
@@ -68,27 +87,33 @@ impl<'r> Bases<'r> {
             return Ok(true);
         }
         let Ok((file, stat)) = self.root.open_file(path) else { return Ok(false) };
-        if stat.size_bytes > self.left_bytes.get() {
+        // A million small files take a million blocks.
+        let takes_bytes = stat.size_bytes.next_multiple_of(BLOCK_BYTES);
+        if takes_bytes > self.left_bytes.get() {
             return Ok(false);
         }
         let name = self.count.replace(self.count.get() + 1).to_string();
-        let is_copied = self.copy(&file, stat.size_bytes, &name)?;
-        if is_copied && self.is_version(&name, digest) {
-            self.left_bytes.set(self.left_bytes.get() - stat.size_bytes);
+        let is_version = match self.copy(&file, stat.size_bytes, &name)? {
+            Copied::Cloned => self.is_version(&name, digest),
+            Copied::Written(copied) => copied == *digest,
+            Copied::Not => false,
+        };
+        if is_version {
+            self.left_bytes.set(self.left_bytes.get() - takes_bytes);
             return self.put(&name, digest).map(|()| true);
         }
         let _ = rustix::fs::unlinkat(self.run.fd(), &*name, AtFlags::empty());
         Ok(false)
     }
 
-    /// Makes the file `name` a clone or a copy; whether it is one.
-    fn copy(&self, file: &File, size_bytes: u64, name: &str) -> Result<bool, TreeError> {
+    /// Makes the file `name` a clone or a copy.
+    fn copy(&self, file: &File, size_bytes: u64, name: &str) -> Result<Copied, TreeError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(self.run.fd(), name, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|errno| fail("copy a base into it", errno))?;
         if self.clones.get() {
             match rustix::fs::ioctl_ficlone(&fd, file) {
-                Ok(()) => return Ok(true),
+                Ok(()) => return Ok(Copied::Cloned),
                 // Here no file can be cloned; an empty one, or one just swapped, is no proof.
                 Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOTTY) => {
                     self.clones.set(false);
@@ -97,12 +122,12 @@ impl<'r> Bases<'r> {
             }
         }
         if size_bytes > COPY_BYTES_MAX {
-            return Ok(false);
+            return Ok(Copied::Not);
         }
         let mut bytes = Vec::new();
         let read = io::Read::read_to_end(&mut Window::new(file, COPY_BYTES_MAX + 1), &mut bytes);
         if read.is_err() || !is_text(&bytes) {
-            return Ok(false);
+            return Ok(Copied::Not);
         }
         let written = io::Write::write_all(&mut File::from(fd), &bytes);
         let io_fault = |source| TreeError::Io {
@@ -110,7 +135,7 @@ impl<'r> Bases<'r> {
             act: "copy a base into it",
             source,
         };
-        written.map(|()| true).map_err(io_fault)
+        written.map(|()| Copied::Written(Sha256::digest(&bytes).into())).map_err(io_fault)
     }
 
     fn is_version(&self, name: &str, digest: &[u8; 32]) -> bool {
@@ -121,9 +146,16 @@ impl<'r> Bases<'r> {
     }
 
     fn put(&self, name: &str, digest: &[u8; 32]) -> Result<(), TreeError> {
-        let shard = hex(&digest[..1]);
-        let shard = make_folder(self.folder.as_fd(), shard.as_bytes(), self.root.device())?;
-        rustix::fs::renameat(self.run.fd(), name, &shard, &*hex(&digest[1..]))
+        let mut shards = self.shards.borrow_mut();
+        let shard = match shards.entry(digest[0]) {
+            Entry::Occupied(shard) => shard.into_mut(),
+            Entry::Vacant(place) => {
+                let name = hex(&digest[..1]);
+                let device = self.root.device();
+                place.insert(make_folder(self.folder.as_fd(), name.as_bytes(), device)?)
+            }
+        };
+        rustix::fs::renameat(self.run.fd(), name, &*shard, &*hex(&digest[1..]))
             .map_err(|errno| fail("put a base in it", errno))
     }
 }
