@@ -181,7 +181,7 @@ impl RunLog {
         Ok((file, number))
     }
 
-    /// Returns the last run, after cutting off a line that a crash left unfinished.
+    /// Returns the last run, after cutting off what a crash left unfinished.
     fn last(&self, file: &mut File) -> Result<Option<Run>, RunsError> {
         let shown = self.path.display().to_string();
         let fail = |source| self.fail("cannot be read", source);
@@ -192,8 +192,8 @@ impl RunLog {
             file.seek(SeekFrom::Start(start)).map_err(fail)?;
             let mut end = Vec::new();
             file.take(length - start).read_to_end(&mut end).map_err(fail)?;
-            let whole = end.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-            let last = runs::last_run(&end, &shown);
+            let whole = runs::whole(&end);
+            let last = runs::last_run(end.get(..whole).unwrap_or_default(), &shown);
             if last.is_none() && start > 0 {
                 bytes = bytes.saturating_mul(16);
                 continue;
@@ -321,6 +321,29 @@ mod tests {
             ]
         );
         assert!(matches!(&runs[0].events[0], Event::Package { from, .. } if from == "a@x"));
+    }
+
+    #[test]
+    fn zeros_that_a_power_failure_left_are_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs");
+        let first = RunLog::begin(&path, Kind::Process, None, 1);
+        first.note(&void("f")).unwrap();
+        first.end().unwrap();
+        let sound = fs::read(&path).unwrap();
+        // What was written last may be there though what was written before is not.
+        for torn in
+            [&b"\0\0\0"[..], b"run\t2 undo 5\nvoi\0\0\0\0end\t2\n", b"\0\0\nrun\t3 undo 5\n"]
+        {
+            fs::write(&path, [&sound, torn].concat()).unwrap();
+            assert!(read(&path).is_ok());
+            let next = RunLog::begin(&path, Kind::Process, None, 9);
+            next.note(&void("g")).unwrap();
+            next.end().unwrap();
+            let runs = read(&path).unwrap();
+            assert!(runs.iter().any(|run| run.events == [void("g")]), "{runs:?}");
+            assert!(runs.is_sorted_by(|a, b| a.number < b.number), "{runs:?}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The run history, `.remsync.d/runs`: what each command did to the tree (remsync.5).
 //!
 //! Only ever appended to, by the lexical rules of the other texts, 2.0's percent-encoding in
-//! either format. Invariant: what a crash tore off the last line is dropped; all else that cannot
-//! be read is a fault.
+//! either format. Invariant: what a crash tore off the end is dropped; all else that cannot be
+//! read is a fault.
 //!
 //! ```text
 //! run      NUMBER COMMAND TIME [UNDONE]
@@ -93,10 +93,9 @@ pub fn print(runs: &[Run]) -> Vec<u8> {
 /// Reads the history `bytes`, which people call `file`.
 ///
 /// # Errors
-/// The first line that cannot be read; one at the end that was cut short is dropped.
+/// The first line that cannot be read; what a crash tore off the end is dropped.
 pub fn parse(bytes: &[u8], file: &str) -> Result<Vec<Run>, TextFault> {
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-    let mut lines = Lines::new(bytes.get(..whole).unwrap_or_default(), file);
+    let mut lines = Lines::new(bytes.get(..whole(bytes)).unwrap_or_default(), file);
     let mut runs: Vec<Run> = Vec::new();
     while let Some(line) = lines.next_statement()? {
         if line.keyword == b"run" {
@@ -108,6 +107,13 @@ pub fn parse(bytes: &[u8], file: &str) -> Result<Vec<Run>, TextFault> {
         take_line(&line, run)?;
     }
     Ok(runs)
+}
+
+/// Returns how many bytes the whole lines take; what follows a crash tore off. No line holds a zero:
+/// those are what a disk has in the place of what it was not given in time.
+pub fn whole(bytes: &[u8]) -> usize {
+    let sound = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    sound.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1)
 }
 
 /// Returns the number of the last run in the end of a history, and whether it came to its end;
