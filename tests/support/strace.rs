@@ -4,8 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::thread::{JoinHandle, sleep};
+use std::time::Duration;
 
 /// The calls that change something on a disk, and the opening of files, which may.
 pub const EFFECTS: [&str; 26] = [
@@ -59,6 +62,7 @@ pub struct Traced {
     pub status: ExitStatus,
     /// Whether the program came to the point.
     pub is_reached: bool,
+    pub stdout: String,
     pub stderr: String,
 }
 
@@ -125,8 +129,95 @@ pub fn run_to(
     traced
 }
 
+/// Runs a command with these calls recorded whole: all bytes in hex, descriptors with their paths.
+/// It is killed at a point if there is one.
+pub fn run_recorded(
+    command: &Command,
+    stdin: Option<&Path>,
+    log: &Path,
+    calls: &str,
+    kill: Option<&Point>,
+) -> Traced {
+    let mut options = ["-y", "-xx", "-s", "16000000", "-e"].map(str::to_owned).to_vec();
+    let also = kill.map(|point| format!(",{}", point.call)).unwrap_or_default();
+    options.push(format!("trace={calls}{also}"));
+    match kill {
+        // No signal comes from a filter's stop.
+        Some(Point { call, number }) => {
+            options.push(format!("--inject={call}:signal=SIGKILL:when={number}"));
+        }
+        None => options.push("--seccomp-bpf".into()),
+    }
+    let mut traced = run(command, stdin, log, &options);
+    traced.is_reached = traced.status.code().is_none();
+    traced
+}
+
+/// Runs a command and stops it right after a point; it goes on when `meanwhile` has returned.
+pub fn run_stopped(
+    command: &Command,
+    stdin: Option<&Path>,
+    log: &Path,
+    point: &Point,
+    meanwhile: &mut dyn FnMut(),
+) -> Traced {
+    let Point { call, number } = point;
+    let inject = format!("--inject={call}:signal=SIGSTOP:when={number}");
+    let _ = fs::remove_file(log);
+    let mut strace =
+        under_strace(command, stdin, log, &["-e".into(), format!("trace={call}"), inject]);
+    strace.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = strace.spawn().unwrap_or_else(|error| panic!("strace: {error}"));
+    // Read while it runs: a pipe that is full would stop it too.
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let readers = (reader(out), reader(err));
+    let mut is_reached = false;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if !is_reached && let Some(process) = stopped(log) {
+            is_reached = true;
+            meanwhile();
+            rustix::process::kill_process(process, rustix::process::Signal::CONT).unwrap();
+        }
+        sleep(Duration::from_millis(1));
+    };
+    let (stdout, stderr) = (readers.0.join().unwrap(), readers.1.join().unwrap());
+    Traced { status, is_reached, stdout, stderr }
+}
+
+fn reader(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// Returns the process that the log says was stopped.
+fn stopped(log: &Path) -> Option<rustix::process::Pid> {
+    let text = fs::read_to_string(log).ok()?;
+    let line = text.lines().find(|line| line.contains("--- stopped by SIGSTOP ---"))?;
+    let number = line.split_whitespace().next()?.parse().ok()?;
+    rustix::process::Pid::from_raw(number)
+}
+
 /// Runs a command under strace with these options, else with the effects traced.
 fn run(command: &Command, stdin: Option<&Path>, log: &Path, options: &[String]) -> Traced {
+    let output = under_strace(command, stdin, log, options).output();
+    let output = output.unwrap_or_else(|error| panic!("strace: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    Traced { status: output.status, is_reached: false, stdout, stderr }
+}
+
+fn under_strace(
+    command: &Command,
+    stdin: Option<&Path>,
+    log: &Path,
+    options: &[String],
+) -> Command {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o"]).arg(log);
     match options {
@@ -141,7 +232,5 @@ fn run(command: &Command, stdin: Option<&Path>, log: &Path, options: &[String]) 
         strace.current_dir(directory);
     }
     strace.stdin(stdin.map_or(Stdio::null(), |file| File::open(file).unwrap().into()));
-    let output = strace.output().unwrap_or_else(|error| panic!("strace: {error}"));
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    Traced { status: output.status, is_reached: false, stderr }
+    strace
 }
