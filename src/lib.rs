@@ -99,6 +99,7 @@
 //! | [`model::orders`] | what a package says |
 //! | [`model::path`] | names within a project |
 //! | [`model::project`] | who takes part, and which format is spoken |
+//! | [`model::questions`] | what waits for a person, by file |
 //! | [`model::run`] | what one command did to the tree |
 //! | [`model::signature`] | a file's content in a few bytes |
 //! | [`model::signer`] | whether a key that we trust vouches for a package |

@@ -170,10 +170,12 @@ fn project_2_0() -> Project {
         why,
         at_ms: 1_700_000_000_200,
     };
-    knowledge.questions = vec![
+    knowledge.questions = [
         question("docs/été".as_bytes(), Why::Conflict, Some(1)),
         question(b"README", Why::DeletedThere, None),
-    ];
+    ]
+    .into_iter()
+    .collect();
     knowledge.settled.insert(([0xcd; 32], path(b"docs/old plan")));
     Project { identity: identity(Format::V2_0), knowledge }
 }
@@ -677,7 +679,7 @@ fn any_project() -> impl Strategy<Value = Project> {
                             remotes,
                             rows,
                             lacking,
-                            questions,
+                            questions: questions.into_iter().collect(),
                             settled,
                         },
                     }

@@ -325,7 +325,8 @@ fn what_the_brake_held_waits_whatever_the_policy() {
     for (why, verdict) in
         [(Why::Deletion, Verdict::Replace), (Why::ManyDeletions, Verdict::Ask(Why::ManyDeletions))]
     {
-        knowledge.questions = vec![Question { why, member: None, ..question("2-: 1a", 1) }];
+        knowledge.questions.clear();
+        knowledge.questions.push(Question { why, member: None, ..question("2-: 1a", 1) });
         let judged = judge_anew(&knowledge, &f(), &|_| Place::Inside, Deletions::Apply);
         assert_eq!(judged[0].1, verdict, "{why:?}");
     }
@@ -720,4 +721,32 @@ fn cells_are_one_for_each_remote() {
     assert_eq!(knowledge.rows[&f()].cells, vec![Cell::default(); 2]);
     knowledge.remove_remote(0);
     assert_eq!(knowledge.rows[&f()].cells.len(), 1);
+}
+
+/// So much work for so many questions as for a part of them, and no more for each: measured against
+/// itself in one run, with room for a busy machine.
+#[test]
+fn ten_thousand_questions_cost_each_what_few_do() {
+    let path = |at: usize| TreePath::new(format!("folder/file{at:06}").as_bytes()).unwrap();
+    let time = |count: usize| {
+        let mut knowledge = Knowledge::new(1);
+        let began = std::time::Instant::now();
+        for at in 0..count {
+            assert!(ask(&mut knowledge, Question { path: path(at), ..question("2b: 1a", 1) }));
+            assert!(!ask(&mut knowledge, Question { path: path(at), ..question("2b: 1a", 2) }));
+        }
+        assert_eq!(knowledge.questions.len(), count);
+        for question in knowledge.questions.to_vec() {
+            let named = remsync::command::words::label(&knowledge, &question);
+            assert_eq!(named, question.path.to_string());
+        }
+        for question in knowledge.questions.to_vec() {
+            settle::withdraw(&mut knowledge, &question);
+        }
+        assert!(knowledge.questions.is_empty());
+        began.elapsed()
+    };
+    let least = |count: usize| (0..3).map(|_| time(count)).min().unwrap();
+    let (few, many) = (least(500), least(10_000));
+    assert!(many < few * 100, "{few:?} for 500, {many:?} for 10,000: 20 times as many");
 }

@@ -389,7 +389,7 @@ impl<'a> World<'a> {
     pub fn visit(&mut self, at: usize, package: usize, rng: &mut Prng) -> bool {
         self.counts.add(Kind::Visits);
         let orders = self.packages[package].orders.clone();
-        let open = self.sites[at].knowledge.questions.clone();
+        let open = self.sites[at].knowledge.questions.to_vec();
         let words = self.words(at, &orders);
         self.say(|_| format!("s{at} processes p{package}"));
         let asked = self.sites[at].asked.clone();
@@ -430,7 +430,7 @@ impl<'a> World<'a> {
 
     /// What arrives and covers an open question, or is covered by one, is joined with it.
     fn ask_about_both(&mut self, at: usize, package: usize, orders: &Orders) {
-        let open = self.sites[at].knowledge.questions.clone();
+        let open = self.sites[at].knowledge.questions.to_vec();
         for arrival in &self.arrivals(package, orders, true) {
             let path = index(&arrival.path);
             if !arrival.brings {
@@ -560,7 +560,7 @@ impl<'a> World<'a> {
 
     /// Judges the open questions anew.
     pub fn reconsider(&mut self, at: usize, rng: &mut Prng) {
-        let open = self.sites[at].knowledge.questions.clone();
+        let open = self.sites[at].knowledge.questions.to_vec();
         if open.is_empty() {
             return;
         }
@@ -575,7 +575,7 @@ impl<'a> World<'a> {
     /// A person answers one question.
     pub fn answer_one(&mut self, at: usize, rng: &mut Prng) {
         let site = &mut self.sites[at];
-        let open = site.knowledge.questions.clone();
+        let open = site.knowledge.questions.to_vec();
         if open.is_empty() {
             return;
         }
@@ -613,7 +613,7 @@ impl<'a> World<'a> {
     ) {
         let path = index(&question.path);
         let arrived = self.question_state(at, question);
-        let mut open = self.sites[at].knowledge.questions.clone();
+        let mut open = self.sites[at].knowledge.questions.to_vec();
         open.retain(|other| other != question);
         let is_merge = rng.chance(self.weather.merge)
             && self.sites[at].veil[path].is_none()
@@ -750,7 +750,7 @@ impl<'a> World<'a> {
             asked.entry(key).or_insert(state.unwrap_or_default());
         }
         self.sites[at].asked = asked;
-        let open_now = self.sites[at].knowledge.questions.clone();
+        let open_now = self.sites[at].knowledge.questions.to_vec();
         for question in open.iter().filter(|question| !is_among(question, &open_now)) {
             self.counts.add(Kind::Withdrawn);
             arrivals.push(Arrival {

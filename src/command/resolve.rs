@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::edge::queue::Queue;
 use crate::edge::runs::RunLog;
 use crate::edge::state::State;
-use crate::model::knowledge::{Knowledge, Question, Row};
+use crate::model::knowledge::{Question, Row};
 use crate::model::limits::{PACKAGE_BYTES_MAX, PATH_PART_BYTES_MAX};
 use crate::model::path::escaped;
 use crate::model::project::{Format, Project};
@@ -153,13 +153,19 @@ pub fn select<'p>(
         None => None,
         Some(from) => Some(remote_named(project, from)?),
     };
-    let questions = &project.knowledge.questions;
-    let is_from = |question: &&Question| remote.is_none_or(|remote| question.remote == remote);
+    let questions: Vec<&Question> = project.knowledge.questions.iter().collect();
+    let mut on_file: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
+    for (at, question) in questions.iter().enumerate() {
+        on_file.entry(question.path.as_bytes()).or_default().push(at);
+    }
+    let is_from = |question: &Question| remote.is_none_or(|remote| question.remote == remote);
     let mut named = BTreeSet::new();
     let mut missed = Vec::new();
     for word in words {
-        let fits = fitting(&project.knowledge, word.as_bytes())?;
-        let mut found = fits.into_iter().filter(|at| is_from(&&questions[*at])).peekable();
+        let fits = fitting(&questions, &on_file, word.as_bytes())?;
+        let fits = fits.into_iter();
+        let mut found =
+            fits.filter(|at| questions.get(*at).is_some_and(|it| is_from(it))).peekable();
         if found.peek().is_none() {
             missed.push(escaped(word.as_bytes()));
         }
@@ -167,8 +173,8 @@ pub fn select<'p>(
     }
     let is_every = is_all || words.is_empty() && remote.is_some();
     let is_chosen = |at: usize| is_every || named.contains(&at);
-    let chosen = questions.iter().enumerate().filter(|(at, _)| is_chosen(*at));
-    let questions = chosen.map(|(_, question)| question).filter(is_from).collect();
+    let chosen = questions.into_iter().enumerate().filter(|(at, _)| is_chosen(*at));
+    let questions = chosen.map(|(_, question)| question).filter(|it| is_from(it)).collect();
     Ok(Chosen { questions, missed })
 }
 
@@ -185,12 +191,13 @@ fn remote_named(project: &Project, word: &str) -> Result<usize, Failure> {
 }
 
 /// Returns the places of the open questions that one word names.
-fn fitting(knowledge: &Knowledge, word: &[u8]) -> Result<Vec<usize>, Failure> {
+fn fitting(
+    questions: &[&Question],
+    on_file: &BTreeMap<&[u8], Vec<usize>>,
+    word: &[u8],
+) -> Result<Vec<usize>, Failure> {
     let word = word.strip_prefix(b"./").unwrap_or(word);
-    let on = |name: &[u8]| -> Vec<usize> {
-        let all = knowledge.questions.iter().enumerate();
-        all.filter(|(_, open)| open.path.as_bytes() == name).map(|(at, _)| at).collect()
-    };
+    let on = |name: &[u8]| -> Vec<usize> { on_file.get(name).cloned().unwrap_or_default() };
     let exact = on(word);
     if !exact.is_empty() {
         return Ok(exact);
@@ -210,7 +217,7 @@ fn fitting(knowledge: &Knowledge, word: &[u8]) -> Result<Vec<usize>, Failure> {
         let is_inside = |path: &TreePath| pattern.place(path) == Ok(Place::Inside);
         is_inside(path) || is_name && own_name.is_some_and(|name| is_inside(&name))
     };
-    let all = knowledge.questions.iter().enumerate();
+    let all = questions.iter().enumerate();
     Ok(all.filter(|(_, open)| fits(&open.path)).map(|(at, _)| at).collect())
 }
 

@@ -47,8 +47,7 @@ pub fn describe_question(project: &Project, question: &Question) -> String {
 
 /// Returns how a question is named: its file, and its number where there are several on it.
 pub fn label(knowledge: &Knowledge, question: &Question) -> String {
-    let on_file: Vec<&Question> =
-        knowledge.questions.iter().filter(|open| open.path == question.path).collect();
+    let on_file: Vec<&Question> = knowledge.questions.on(&question.path).collect();
     match on_file.iter().position(|open| *open == question) {
         Some(at) if on_file.len() > 1 => format!("{}:{}", question.path, at + 1),
         _ => question.path.to_string(),

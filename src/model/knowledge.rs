@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use super::belief::Belief;
 use super::limits::GENERATION_MAX;
 use super::path::TreePath;
+use super::questions::Questions;
 use super::version::{Ancestor, Content, History, Version};
+
+pub use super::questions::{Question, Why};
 
 /// All that a project knows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,7 +28,7 @@ pub struct Knowledge {
     /// Files that remotes speak of and that have no row here: their contents did not come.
     pub lacking: BTreeMap<TreePath, Vec<Cell>>,
     /// What only a person can settle.
-    pub questions: Vec<Question>,
+    pub questions: Questions,
     /// Rows of held packages that are settled and are not judged again (format 1.3, whose rules
     /// cannot see it from the row): digest of the package, path.
     pub settled: std::collections::BTreeSet<([u8; 32], TreePath)>,
@@ -131,84 +134,6 @@ pub struct Sent {
     pub serial: u64,
     /// When, in ms since 1970.
     pub at_ms: u64,
-}
-
-/// What only a person can settle: one version that arrived, beside the one that is here.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Question {
-    /// The file.
-    pub path: TreePath,
-    /// The version that arrived. In format 1.3 the generation is 0.
-    pub version: Version,
-    /// What it descends from.
-    pub history: History,
-    /// The remote that it came from, as an index into the remotes.
-    pub remote: usize,
-    /// The package that holds it, by its digest.
-    pub package: [u8; 32],
-    /// Its number in the package; `None` for a deletion.
-    pub member: Option<u32>,
-    /// Why it is a question.
-    pub why: Why,
-    /// When it arose, in ms since 1970.
-    pub at_ms: u64,
-}
-
-/// Why a verdict is a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Why {
-    /// Both sides changed the file: neither version descends from the other.
-    Conflict,
-    /// It was changed here and deleted there.
-    DeletedThere,
-    /// It was deleted here and changed there.
-    DeletedHere,
-    /// A deletion that would be silent, but deletions wait for a person.
-    Deletion,
-    /// The same, in a package that deletes most files: it waits whatever the policy.
-    ManyDeletions,
-    /// The path is ignored here.
-    Ignored,
-    /// The path is outside the scans here.
-    OutsideScan,
-    /// The path is a name that other programs obey (`.git/…`, `.profile`, …).
-    Sensitive,
-    /// A file is where a folder would have to be, or a folder or special file is in the way.
-    InTheWay,
-    /// What is on the disk could not be read, or changed while it was looked at.
-    Unreadable,
-}
-
-impl Why {
-    /// Every reason.
-    pub const ALL: [Why; 10] = [
-        Why::Conflict,
-        Why::DeletedThere,
-        Why::DeletedHere,
-        Why::Deletion,
-        Why::ManyDeletions,
-        Why::Ignored,
-        Why::OutsideScan,
-        Why::Sensitive,
-        Why::InTheWay,
-        Why::Unreadable,
-    ];
-
-    /// Returns the reason's one-word name, as the ledger and the JSON documents have it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Why::Conflict => "conflict",
-            Why::DeletedThere => "deleted-there",
-            Why::DeletedHere => "deleted-here",
-            Why::Deletion => "deletion",
-            Why::ManyDeletions => "many-deletions",
-            Why::Ignored => "ignored",
-            Why::OutsideScan => "outside-scan",
-            Why::Sensitive => "sensitive",
-            Why::InTheWay => "in-the-way",
-            Why::Unreadable => "unreadable",
-        }
-    }
 }
 
 impl Correspondence {

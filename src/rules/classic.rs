@@ -292,7 +292,7 @@ pub fn visit(knowledge: &mut Knowledge, hands: &mut dyn Hands, visit: &Visit) ->
 /// Withdraws the questions that the tree has answered: what arrived is what is here by now.
 pub fn reconsider(knowledge: &mut Knowledge, hands: &mut dyn Hands) -> Receipt {
     let mut receipt = Receipt::default();
-    for question in knowledge.questions.clone() {
+    for question in knowledge.questions.to_vec() {
         let from = Source { package: question.package, member: question.member };
         let Look::Is(disk) = hands.look(&question.path) else { continue };
         let is_here = disk == question.version.content
@@ -405,7 +405,7 @@ fn settle(knowledge: &mut Knowledge, question: &Question, belief: Belief) {
         believe_word(&mut row.cells[question.remote], belief);
     }
     knowledge.settled.insert((question.package, question.path.clone()));
-    knowledge.questions.retain(|open| open != question);
+    knowledge.questions.retain_on(&question.path, |open| open != question);
 }
 
 fn arrive(
@@ -706,11 +706,11 @@ fn ask(
 /// Withdraws what a remote's package asked about a file: something else came of it, and that
 /// package, should it be read again, does not ask anew.
 fn withdraw(knowledge: &mut Knowledge, path: &TreePath, from: usize) {
-    let is_asked = |open: &&Question| open.path == *path && open.remote == from;
+    let is_asked = |open: &&Question| open.remote == from;
     let packages: Vec<[u8; 32]> =
-        knowledge.questions.iter().filter(is_asked).map(|open| open.package).collect();
+        knowledge.questions.on(path).filter(is_asked).map(|open| open.package).collect();
     knowledge.settled.extend(packages.into_iter().map(|package| (package, path.clone())));
-    knowledge.questions.retain(|open| open.path != *path || open.remote != from);
+    knowledge.questions.retain_on(path, |open| open.remote != from);
 }
 
 /// Enters what is on the disk.

@@ -294,9 +294,7 @@ pub fn is_news(row: &Row, word: &Word) -> bool {
 
 /// Whether a question about `path` already holds what `word` says, or something newer.
 pub fn is_asked(knowledge: &Knowledge, path: &TreePath, word: &Word) -> bool {
-    knowledge.questions.iter().any(|question| {
-        question.path == *path
-            && (question.version.content == word.version.content
-                || question.history.has(&word.version))
+    knowledge.questions.on(path).any(|question| {
+        question.version.content == word.version.content || question.history.has(&word.version)
     })
 }

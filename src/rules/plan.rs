@@ -330,7 +330,7 @@ pub fn forget_tombstones(knowledge: &mut Knowledge, now_ms: u64) -> Vec<TreePath
             && row.deleted_ms != 0
             && now_ms >= row.deleted_ms.saturating_add(TOMBSTONE_MS)
             && is_told(row)
-            && !knowledge.questions.iter().any(|question| question.path == *path)
+            && knowledge.questions.on(path).next().is_none()
     };
     let spent: Vec<TreePath> = knowledge
         .rows

@@ -3,10 +3,10 @@
 //! The same question is never listed twice, a newer version of the same side takes the older
 //! one's place, and what the table has come to answer is withdrawn.
 
-use crate::model::TreePath;
 use crate::model::knowledge::{Knowledge, Question, Row, Why};
 use crate::model::verdict::{Choice, Deletions, Place, Verdict};
 use crate::model::version::{Content, History, Version};
+use crate::model::{Questions, TreePath};
 
 use super::brake;
 use super::decide::{self, Lineage, adopt, create, decide, join, judge, overrule};
@@ -25,15 +25,14 @@ pub fn ask(knowledge: &mut Knowledge, mut question: Question) -> bool {
     // The same contents first: what they are together is held against the others. Then what covers
     // it, with it, is held against the rest: what only it would cover is not dropped for it.
     let mut is_listed = false;
-    while let Some(at) = covering(&knowledge.questions, &question) {
-        let mut open = knowledge.questions.remove(at);
+    while let Some(mut open) = take_covering(&mut knowledge.questions, &question) {
         join_question(&mut open, &question);
         question = open;
         is_listed = true;
     }
-    knowledge.questions.retain_mut(|open| {
-        let is_older = open.path == question.path
-            && decide(Some((&*open).into()), (&question).into()) == Verdict::Replace;
+    let path = question.path.clone();
+    knowledge.questions.retain_on(&path, |open| {
+        let is_older = decide(Some((&*open).into()), (&question).into()) == Verdict::Replace;
         if is_older {
             question.history.join(&open.history);
             question.history.remove(&question.version.ancestor());
@@ -44,32 +43,31 @@ pub fn ask(knowledge: &mut Knowledge, mut question: Question) -> bool {
     !is_listed
 }
 
-/// Returns the place of an open question that is about the same contents, else of one that `question`
-/// is older than.
-fn covering(open: &[Question], question: &Question) -> Option<usize> {
-    let on_path = |open: &Question| open.path == question.path;
+/// Takes off an open question that is about the same contents, else one that `question` is older
+/// than.
+fn take_covering(open: &mut Questions, question: &Question) -> Option<Question> {
     let is_same = |open: &Question| open.version.content == question.version.content;
     let is_newer = |open: &Question| {
         let verdict = decide(Some(open.into()), question.into());
         matches!(verdict, Verdict::Redundant | Verdict::Stale)
     };
-    let same = open.iter().position(|open| on_path(open) && is_same(open));
-    same.or_else(|| open.iter().position(|open| on_path(open) && is_newer(open)))
+    let path = &question.path;
+    open.take(path, is_same).or_else(|| open.take(path, is_newer))
 }
 
 /// Joins what a remote tells of its version into the open questions about the same contents, which
 /// are here: somebody may have chosen meanwhile. Whether one of them learnt anything.
 pub fn hear(knowledge: &mut Knowledge, path: &TreePath, told: Lineage) -> bool {
     let mut is_news = false;
-    for open in knowledge.questions.iter_mut().filter(|open| open.path == *path) {
-        if open.version.content != told.version.content {
-            continue;
+    knowledge.questions.retain_on(path, |open| {
+        if open.version.content == told.version.content {
+            let before = open.clone();
+            let (version, history) = (*told.version, told.history.clone());
+            join_question(open, &Question { version, history, ..before.clone() });
+            is_news |= *open != before;
         }
-        let before = open.clone();
-        let (version, history) = (*told.version, told.history.clone());
-        join_question(open, &Question { version, history, ..before.clone() });
-        is_news |= *open != before;
-    }
+        true
+    });
     is_news
 }
 
@@ -95,7 +93,7 @@ pub fn judge_anew(
     deletions: Deletions,
 ) -> Vec<(Question, Verdict)> {
     let here = knowledge.rows.get(path).map(Lineage::of);
-    let open = knowledge.questions.iter().filter(|question| question.path == *path);
+    let open = knowledge.questions.on(path);
     let judged = |question: &Question| {
         let arrived = question.into();
         // What the brake held waits for a person, whatever the policy.
@@ -110,7 +108,7 @@ pub fn judge_anew(
 
 /// Strikes a question off the list.
 pub fn withdraw(knowledge: &mut Knowledge, question: &Question) {
-    knowledge.questions.retain(|open| open != question);
+    knowledge.questions.retain_on(&question.path, |open| open != question);
 }
 
 /// Records a settled verdict in the row; the file itself, if it was to change, has changed.

@@ -438,15 +438,15 @@ fn judge_questions(
     now_ms: u64,
     receipt: &mut Receipt,
 ) {
-    if !knowledge.questions.iter().any(|question| question.path == *path) {
+    if knowledge.questions.on(path).next().is_none() {
         return;
     }
     receipt.touched.insert(path.clone());
     let (place, disk) = place_and_disk(hands, path);
     if let (Place::Inside | Place::Sensitive, Some(disk)) = (place, disk) {
         // A processing that was killed may have put there what a question was about.
-        let is_it = |open: &&Question| open.path == *path && open.version.content == disk;
-        let question = knowledge.questions.iter().find(is_it).cloned();
+        let is_it = |open: &&Question| open.version.content == disk;
+        let question = knowledge.questions.on(path).find(is_it).cloned();
         see(knowledge, path, disk, question.as_ref().map(Lineage::from), now_ms);
     }
     let place = |arrived: &Lineage| where_it_counts(place, disk, arrived);
@@ -457,11 +457,12 @@ fn judge_questions(
         let settled = match verdict {
             Verdict::Redundant | Verdict::Stale => Settled::Stays,
             Verdict::Ask(why) => {
-                knowledge
-                    .questions
-                    .iter_mut()
-                    .filter(|q| **q == question)
-                    .for_each(|q| q.why = why);
+                knowledge.questions.retain_on(path, |open| {
+                    if *open == question {
+                        open.why = why;
+                    }
+                    true
+                });
                 continue;
             }
             Verdict::Create | Verdict::Replace => {

@@ -493,7 +493,7 @@ impl Run<'_> {
 
     /// Puts every open question to the person at the terminal.
     fn ask(&self, open: &mut OpenProject, runs: &RunLog, tally: &mut Tally) -> Result<(), Failure> {
-        let questions = open.project.knowledge.questions.clone();
+        let questions = open.project.knowledge.questions.to_vec();
         for question in &questions {
             if !open.project.knowledge.questions.contains(question) {
                 continue;

@@ -93,7 +93,7 @@ impl Site3 {
     }
 
     fn answer(&mut self, choice: Choice) -> Answered {
-        let question = self.knowledge.questions[0].clone();
+        let question = self.knowledge.questions.first().unwrap().clone();
         let shown = self.knowledge.rows.get(&question.path).map(|row| row.version);
         let given =
             Answer { question: &question, choice, shown, deletions: Default::default(), now_ms: 1 };
