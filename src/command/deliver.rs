@@ -287,7 +287,8 @@ impl Delivery<'_> {
             Report::Harmless(what) => return ignored(format!("{what} to {}", names(about))),
         };
         let kind = notice.kind.word();
-        let Some(mail) = self.find(about)? else {
+        // A name is one mail's; the same package may have gone in several.
+        let Some(mail) = self.sent.find(&about.message_ids, &about.sha256)? else {
             return ignored(format!("says that {} {kind}: not sent from here", names(about)));
         };
         let words = format!("says that <{}> to {} {kind}", mail.message_id, mail.to);
@@ -299,22 +300,6 @@ impl Delivery<'_> {
             NoticeOutcome::NotKept => "not kept: too many wait",
         };
         Ok(Told { is_ours: true, words: format!("{words}: {outcome}: {}", reason.trim()) })
-    }
-
-    /// The mail of ours that is meant.
-    fn find(&self, about: &About) -> Result<Option<SentMail>, SentError> {
-        // A name is one mail's; the same package may have gone in several.
-        for message_id in &about.message_ids {
-            if let Some(mail) = self.sent.find_message_id(message_id)? {
-                return Ok(Some(mail));
-            }
-        }
-        for sha256 in &about.sha256 {
-            if let Some(mail) = self.sent.find_digest(sha256)? {
-                return Ok(Some(mail));
-            }
-        }
-        Ok(None)
     }
 
     fn keep(

@@ -11,6 +11,7 @@
 //! Invariants: bounded by [`SENT_LINES_MAX`] and [`SENT_DAYS_MAX`]; writers of several processes
 //! take turns; a line that a crash tore is read as none, and spoils no other.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -92,30 +93,28 @@ impl SentLog {
         self.append_bounded(mail, SENT_LINES_MAX)
     }
 
-    /// Returns the newest mail that carried this package.
+    /// Returns the newest mail of the first of these names (without brackets, in whatever case) that
+    /// is known; else the newest that carried the first of these packages that is.
     ///
     /// # Errors
     /// The log is there and cannot be read.
-    pub fn find_digest(&self, sha256: &[u8; 32]) -> Result<Option<SentMail>, SentError> {
-        self.find(|mail| mail.sha256 == *sha256)
-    }
-
-    /// Returns the newest mail of this name, given without brackets, in whatever case.
-    ///
-    /// # Errors
-    /// As [`SentLog::find_digest`].
-    pub fn find_message_id(&self, message_id: &str) -> Result<Option<SentMail>, SentError> {
-        self.find(|mail| mail.message_id.eq_ignore_ascii_case(message_id))
-    }
-
-    fn find(&self, is_it: impl Fn(&SentMail) -> bool) -> Result<Option<SentMail>, SentError> {
-        let mut found = None;
+    pub fn find(
+        &self,
+        message_ids: &[String],
+        packages: &[[u8; 32]],
+    ) -> Result<Option<SentMail>, SentError> {
+        // One reading, however many are named: a stranger may name many.
+        let mut found: BTreeMap<usize, SentMail> = BTreeMap::new();
         self.each(&mut |mail, _| {
-            if is_it(&mail) {
-                found = Some(mail);
+            let is_it = |name: &String| mail.message_id.eq_ignore_ascii_case(name);
+            let by_name = message_ids.iter().position(is_it);
+            let by_package = packages.iter().position(|package| *package == mail.sha256);
+            let by_package = by_package.map(|at| message_ids.len() + at);
+            for at in [by_name, by_package].into_iter().flatten() {
+                found.insert(at, mail.clone());
             }
         })?;
-        Ok(found)
+        Ok(found.into_values().next())
     }
 
     /// Hands on every line that can be read, oldest first, as it is meant and as it stands.
@@ -281,19 +280,26 @@ mod tests {
     #[test]
     fn what_was_sent_is_found_by_both_names() {
         let (_dir, log) = log();
-        assert_eq!(log.find_digest(&[1; 32]).unwrap(), None);
+        let by_package = |number: u8| log.find(&[], &[[number; 32]]).unwrap();
+        let by_name = |name: &str| log.find(&[name.to_owned()], &[]).unwrap();
+        assert_eq!(by_package(1), None);
         for number in [1, 2, 3] {
             log.append(&mail(number, 1_000)).unwrap();
         }
-        assert_eq!(log.find_digest(&[2; 32]).unwrap(), Some(mail(2, 1_000)));
+        assert_eq!(by_package(2), Some(mail(2, 1_000)));
         let id = "REMSYNC.000000000003.1@a.example";
-        assert_eq!(log.find_message_id(id).unwrap(), Some(mail(3, 1_000)));
-        assert_eq!(log.find_digest(&[4; 32]).unwrap(), None);
-        assert_eq!(log.find_message_id("").unwrap(), None);
+        assert_eq!(by_name(id), Some(mail(3, 1_000)));
+        assert_eq!(by_package(4), None);
+        assert_eq!(by_name(""), None);
         // The same package in two mails: the newer one.
         let again = SentMail { message_id: "remsync.2.2@a".into(), ..mail(2, 2_000) };
         log.append(&again).unwrap();
-        assert_eq!(log.find_digest(&[2; 32]).unwrap(), Some(again));
+        assert_eq!(by_package(2), Some(again.clone()));
+        // Names come before packages, and the first that is known before the others.
+        let names = ["none", "remsync.2.2@A", id].map(str::to_owned);
+        let packages = [[9; 32], [3; 32], [1; 32]];
+        assert_eq!(log.find(&names, &packages).unwrap(), Some(again));
+        assert_eq!(log.find(&names[..1], &packages).unwrap(), Some(mail(3, 1_000)));
     }
 
     #[test]
