@@ -223,7 +223,7 @@ fn happen(node: &mut Node, event: Event) {
             world.air.remove(at);
         }
         Event::Answer(site, at, choice) => {
-            let question = world.sites[site].knowledge.questions[at].clone();
+            let question = world.sites[site].knowledge.questions.to_vec()[at].clone();
             let shown = world.sites[site].knowledge.rows.get(&question.path);
             let shown = shown.map(|row| row.version);
             world.answer_so(site, &question, shown, Some(choice), rng);
