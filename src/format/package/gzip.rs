@@ -15,8 +15,8 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 
 use super::super::counted::Counted;
 
-/// Bytes that are packed at once: what no block can refer to before it costs 0.5 % of the package.
-const BLOCK_BYTES: usize = 1 << 20;
+/// Bytes that are packed at once: what no block can refer to before it costs 1 % of the package.
+const BLOCK_BYTES: usize = 1 << 19;
 /// Blocks that are packed while another is filled: this bounds the memory.
 const AHEAD_BLOCKS: usize = 4;
 /// Threads that pack.
@@ -184,7 +184,8 @@ fn packed(
 }
 
 fn deflated(packer: &mut Compress, block: &[u8], end: End) -> io::Result<Vec<u8>> {
-    let mut out = Vec::with_capacity(block.len() / 2 + 1024);
+    // Where nothing is saved, five bytes are added to each 64 KiB at most: RFC 1951 section 3.2.4.
+    let mut out = Vec::with_capacity(block.len() + block.len() / 1024 + 1024);
     let flush = match end {
         End::More => FlushCompress::Sync,
         End::Last => FlushCompress::Finish,
