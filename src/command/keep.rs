@@ -9,6 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::edge::kept::{Bases, DAY_MS, Policy, prune};
 use crate::edge::private;
 use crate::edge::runs::{self, RUNS_BYTES_MAX};
+use crate::edge::state::State;
 use crate::model::knowledge::{Cell, Knowledge, Row};
 use crate::model::project::Format;
 use crate::model::version::{Content, History, Prefix};
@@ -56,6 +57,13 @@ pub fn tidy_up(session: &Session, open: &OpenProject) {
     if !is_due || session.options.dry_run {
         return;
     }
+    // What is needed is needed by every file, those too that had nothing to say.
+    let whole = open.state.is_part().then(|| State::read(open.state.dir())).transpose();
+    let whole = match whole {
+        Ok(whole) => whole,
+        Err(error) => return log::warn!("{error}"),
+    };
+    let knowledge = &whole.as_ref().unwrap_or(&open.project).knowledge;
     if let Err(error) = private::create(&stamp)
         .and_then(|file| file.set_modified(UNIX_EPOCH + Duration::from_millis(session.now_ms)))
     {
@@ -68,8 +76,8 @@ pub fn tidy_up(session: &Session, open: &OpenProject) {
         base_bytes_max: session.base_bytes_max(),
         now_ms: session.now_ms,
     };
-    let needed = needed(&open.project.knowledge);
-    let bases = bases(&open.project.knowledge);
+    let needed = needed(knowledge);
+    let bases = bases(knowledge);
     let pruned =
         prune(&open.ground.root, &policy, &|digest| needed.contains(&digest[..8]), &|digest| {
             bases.contains(digest) || needed.contains(&digest[..8])

@@ -310,6 +310,11 @@ impl State {
         Ok(())
     }
 
+    /// Whether only some rows were read: the others had nothing to say to anybody.
+    pub fn is_part(&self) -> bool {
+        self.is_part
+    }
+
     /// Returns the top of the project.
     pub fn dir(&self) -> &Path {
         &self.dir

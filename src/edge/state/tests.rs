@@ -1,6 +1,7 @@
 //! State on disk: crashes at each step, torn journals, readers beside writers.
 
 use super::*;
+use crate::format::base::Sieve;
 use crate::model::knowledge::{Cell, Correspondence, Row, Word};
 use crate::model::{Address, Content, Site, Version};
 use tempfile::TempDir;
@@ -381,4 +382,77 @@ fn readers_beside_a_writer_see_whole_states() {
         }
     }
     reader.join().unwrap();
+}
+
+/// Keeps the rows that end so, and counts what it was asked.
+struct Ending(&'static str, usize);
+
+impl Sieve for Ending {
+    fn begin(&mut self, _: &Project) {
+        self.1 = 0;
+    }
+
+    fn keeps(&mut self, project: &Project, path: &TreePath, _: &Row) -> bool {
+        assert!(project.knowledge.clock > 0, "what the journal says is known");
+        self.1 += 1;
+        path.to_string().ends_with(self.0)
+    }
+}
+
+#[test]
+fn what_is_not_read_is_not_lost() {
+    const MANY: u64 = 24_000;
+    let mut whole = sample("remsync 2.0");
+    let row = whole.knowledge.rows.values().next().unwrap().clone();
+    for number in 0..MANY {
+        let name = format!("a folder of many files/file number {number:05}, of a longer name");
+        whole.knowledge.rows.insert(TreePath::new(name.as_bytes()).unwrap(), row.clone());
+    }
+    let (dir, mut state) = created(&whole);
+    assert!(state.base_bytes >= SMALL_BASE_BYTES, "{}", state.base_bytes);
+    // Two that the journal knows.
+    let touched = edit(&mut whole, 30);
+    state.commit(&whole, &touched).unwrap();
+    drop(state);
+    let kept = |project: &Project| {
+        let mut some = project.clone();
+        some.knowledge.rows.retain(|path, _| {
+            path.to_string().ends_with("7, of a longer name") || touched.contains(path)
+        });
+        some
+    };
+    let mut sieve = Ending("7, of a longer name", 0);
+    assert_eq!(State::read_some(dir.path(), &mut sieve).unwrap(), kept(&whole));
+    assert!(sieve.1 as u64 >= MANY);
+
+    for save in [false, true] {
+        let (mut state, mut some) = State::open_some(dir.path(), &mut sieve).unwrap();
+        assert!(state.is_part());
+        assert_eq!(some, kept(&whole));
+        // One changes, one goes, one comes.
+        let mut touched = edit(&mut some, 30);
+        edit(&mut whole, 30);
+        let gone = some.knowledge.rows.keys().find(|path| !touched.contains(path));
+        let gone = gone.unwrap().clone();
+        for project in [&mut some, &mut whole] {
+            project.knowledge.rows.remove(&gone);
+            project.knowledge.clock += 1;
+        }
+        touched.insert(gone);
+        match save {
+            false => state.commit(&some, &touched).unwrap(),
+            true => {
+                // As when the journal has grown too long.
+                let whole = state.whole(&some, &touched).unwrap().unwrap();
+                state.save_whole(&whole).unwrap();
+            }
+        }
+        drop(state);
+        assert!(reopened(dir.path()) == whole, "{save}");
+    }
+    // At the end of a run all is read that is to be written.
+    let (mut state, some) = State::open_some(dir.path(), &mut sieve).unwrap();
+    state.save(&some).unwrap();
+    drop(state);
+    assert!(reopened(dir.path()) == whole);
 }
