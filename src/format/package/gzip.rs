@@ -18,7 +18,7 @@ use super::super::counted::Counted;
 /// Bytes that are packed at once: what no block can refer to before it costs 1 % of the package.
 const BLOCK_BYTES: usize = 1 << 19;
 /// Blocks that are packed while another is filled: this bounds the memory.
-const AHEAD_BLOCKS: usize = 4;
+const AHEAD_BLOCKS: usize = 3;
 /// Threads that pack.
 const THREADS_MAX: usize = 4;
 /// Bytes of a block by which it is seen whether packing saves anything.
