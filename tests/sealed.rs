@@ -657,7 +657,7 @@ fn memory_does_not_grow_with_the_package() {
         if is_sealed {
             a.run(&["key", "seal", "b@b.example"]).done();
         }
-        let [little, much] = [8_000_000, BYTES].map(|bytes| {
+        let [little, much] = [100_000, BYTES].map(|bytes| {
             let large = noise(bytes as u64 + u64::from(is_sealed), bytes);
             a.write("large", &large);
             let sending = peak(&a, &["broadcast"]);

@@ -72,8 +72,7 @@ fn pack_at(
 ) -> Result<Written, Failure> {
     let at = |error: std::io::Error| Failure::new(format!("{}: {error}", file.display()));
     let out = private::create(file).map_err(at)?;
-    let mut writer =
-        Writer::new(BufWriter::with_capacity(1 << 16, out), level).speaking(told.identity.format);
+    let mut writer = Writer::new(BufWriter::with_capacity(1 << 16, out), level);
     writer.orders(&orders_text::print(told), 0).map_err(at)?;
     let mut changed = BTreeSet::new();
     for row in &told.rows {

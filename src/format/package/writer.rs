@@ -5,16 +5,18 @@
 
 use std::io::{self, Read, Write};
 
-use flate2::Compression;
+use flate2::write::GzEncoder;
+use flate2::{Compression, GzBuilder};
 
+use super::super::counted::Counted;
 use super::super::digest::{BothHasher, Digests};
-use super::gzip::Gzip;
 use super::{CHUNK_BYTES, Limits};
-use crate::model::project::Format;
 
 const BLOCK_BYTES: usize = 512;
 /// The highest number that eleven octal digits hold.
 const OCTAL_MAX: u64 = 0o777_7777_7777;
+/// gzip's "unknown" operating system.
+const OS_UNKNOWN: u8 = 255;
 
 /// How hard to pack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,9 +30,7 @@ pub enum Level {
 
 /// A package on its way to `W`: orders first, then the files from 1.
 pub struct Writer<W: Write> {
-    tar: Gzip<W>,
-    /// The only format that signatures are wanted of, if that is known.
-    format: Option<Format>,
+    tar: GzEncoder<Counted<W>>,
     unpacked_bytes: u64,
     members: u32,
     has_orders: bool,
@@ -84,20 +84,15 @@ impl<W: Write> Writer<W> {
             Level::Usual => Compression::new(6),
             Level::Stored => Compression::none(),
         };
+        let gzip = GzBuilder::new().mtime(0).operating_system(OS_UNKNOWN);
         Writer {
-            tar: Gzip::new(to, compression),
-            format: None,
+            tar: gzip.write(Counted::new(to), compression),
             unpacked_bytes: 0,
             members: 0,
             has_orders: false,
             keeps_ratio: true,
             limits,
         }
-    }
-
-    /// Tells that only signatures of `format` are wanted: of 2.0 the BSD `sum` is then 0.
-    pub fn speaking(self, format: Format) -> Writer<W> {
-        Writer { format: Some(format), ..self }
     }
 
     /// Writes the orders, once and before any member; `mtime_s` is the package's own time.
@@ -177,11 +172,11 @@ impl<W: Write> Writer<W> {
 
     /// Returns how many bytes have left for the destination so far; some more wait to be packed.
     pub fn packed_bytes(&self) -> u64 {
-        self.tar.packed_bytes()
+        self.tar.get_ref().bytes
     }
 
     fn contents(&mut self, size_bytes: u64, from: &mut dyn Read) -> io::Result<Written> {
-        let mut hasher = BothHasher::of(self.format);
+        let mut hasher = BothHasher::new();
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut left = size_bytes;
         let mut trouble = None;
