@@ -28,7 +28,9 @@ impl Programs {
     /// One of them is missing, with what to do.
     pub fn within(folder: &Path) -> Result<Programs, String> {
         let named = |name: &str| {
-            let program = folder.join(name);
+            // They run in other folders than this program does.
+            let program = std::path::absolute(folder.join(name))
+                .map_err(|error| format!("{}: {error}", folder.display()))?;
             match program.is_file() {
                 true => Ok(program),
                 false => Err(format!("{}: build it first: cargo build", program.display())),

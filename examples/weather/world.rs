@@ -93,6 +93,8 @@ pub struct World {
     noted: Vec<BTreeSet<String>>,
     /// Files about which somebody answered while something was in their way.
     pub(super) vague: BTreeSet<String>,
+    /// Sites at which a processing was broken off: its packages still wait.
+    broken_off: BTreeSet<usize>,
     /// A folder that is in no tree.
     outside: PathBuf,
     links: Vec<BTreeMap<String, PathBuf>>,
@@ -211,6 +213,7 @@ impl World {
             broken: None,
             story: Vec::new(),
             top,
+            broken_off: BTreeSet::new(),
             outside,
             vague: BTreeSet::new(),
             noted: vec![BTreeSet::new(); count],
@@ -346,10 +349,18 @@ impl World {
 
     fn process(&mut self, at: usize, rng: &mut Prng) {
         self.counts.add(Kind::Processed);
-        self.run(at, &["process", "--batch"], By::Program, rng);
+        let ran = self.run(at, &["process", "--batch"], By::Program, rng);
+        let _ = match ran.code {
+            0..=2 => self.broken_off.remove(&at),
+            _ => self.broken_off.insert(at),
+        };
     }
 
+    /// Undoing what was broken off is no word on its packages: the next processing takes them in.
     fn undo(&mut self, at: usize, rng: &mut Prng) {
+        if self.broken_off.contains(&at) {
+            return;
+        }
         self.counts.add(Kind::Undone);
         self.run(at, &["undo"], By::Undo, rng);
     }
