@@ -26,6 +26,13 @@ impl Default for Cksum {
 }
 
 impl Cksum {
+    /// Returns the sum of these bytes.
+    pub fn of(bytes: &[u8]) -> u32 {
+        let mut sum = Cksum::default();
+        sum.update(bytes);
+        sum.value()
+    }
+
     /// Takes in more bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.bytes = self.bytes.wrapping_add(bytes.len() as u64);
@@ -52,22 +59,17 @@ impl Cksum {
 mod tests {
     use super::*;
 
-    fn of(bytes: &[u8]) -> u32 {
-        let mut sum = Cksum::default();
-        sum.update(bytes);
-        sum.value()
-    }
-
     #[test]
     fn sums_are_those_of_the_program() {
         // As GNU cksum prints them.
         for (text, sum) in [
             ("", 4_294_967_295),
             ("a", 1_220_704_766),
+            ("a\n", 2_418_082_923),
             ("123456789", 930_766_865),
             ("The quick brown fox jumps over the lazy dog\n", 2_382_472_371),
         ] {
-            assert_eq!(of(text.as_bytes()), sum, "{text:?}");
+            assert_eq!(Cksum::of(text.as_bytes()), sum, "{text:?}");
         }
     }
 
@@ -78,7 +80,7 @@ mod tests {
             let mut sum = Cksum::default();
             sum.update(&bytes[..cut]);
             sum.update(&bytes[cut..]);
-            assert_eq!(sum.value(), of(&bytes), "{cut}");
+            assert_eq!(sum.value(), Cksum::of(&bytes), "{cut}");
         }
     }
 }
