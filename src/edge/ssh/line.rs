@@ -3,7 +3,7 @@
 //! Invariant: host and user are never taken for options, no forwarding is set up, and no question
 //! is put to a terminal.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -295,6 +295,26 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// Writes names to its standard input, a NUL behind each, and returns what it answers, `most`
+    /// bytes of it at most, and whether all of that could be read.
+    pub fn answer(&mut self, names: &[&[u8]], most: u64) -> (io::Result<usize>, Vec<u8>) {
+        let (stdin, stdout) = (self.child.stdin.take(), self.child.stdout.take());
+        let mut answer = Vec::new();
+        let read = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let Some(mut stdin) = stdin else { return };
+                for name in names {
+                    // A host that does not want to read the names says nothing of them either.
+                    if stdin.write_all(name).and_then(|()| stdin.write_all(b"\0")).is_err() {
+                        return;
+                    }
+                }
+            });
+            stdout.map_or(Ok(0), |stdout| stdout.take(most).read_to_end(&mut answer))
+        });
+        (read, answer)
+    }
+
     fn start(mut command: Command) -> Result<Running, SshFault> {
         let mut child = command
             .stdin(Stdio::piped())

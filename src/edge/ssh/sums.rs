@@ -3,8 +3,6 @@
 //! The command is a constant; the names go to its standard input, so that no shell sees them.
 //! Invariant: a sum is only returned for the very name that it was asked for.
 
-use std::io::{Read, Write};
-
 use crate::model::limits::HOST_ANSWER_BYTES_MAX;
 
 use super::line::{Line, Running, SshFault};
@@ -87,21 +85,7 @@ fn ask(mut running: Running, paths: &[&[u8]], tool: Tool, stop: &Stop) -> Result
     if paths.is_empty() {
         return Ok(parse(&[], paths, tool));
     }
-    let (stdin, stdout) = (running.child.stdin.take(), running.child.stdout.take());
-    let mut answer = Vec::new();
-    let read = std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let Some(mut stdin) = stdin else { return };
-            for path in paths {
-                // A host that does not want to read the names says nothing of them either.
-                if stdin.write_all(path).and_then(|()| stdin.write_all(b"\0")).is_err() {
-                    return;
-                }
-            }
-        });
-        let most = HOST_ANSWER_BYTES_MAX + 1;
-        stdout.map_or(Ok(0), |stdout| stdout.take(most).read_to_end(&mut answer))
-    });
+    let (read, answer) = running.answer(paths, HOST_ANSWER_BYTES_MAX + 1);
     if answer.len() as u64 > HOST_ANSWER_BYTES_MAX {
         return Err(SshFault::Bound(format!("it said over {HOST_ANSWER_BYTES_MAX} bytes")));
     }

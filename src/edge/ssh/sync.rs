@@ -5,11 +5,10 @@
 //! as far as the host can say.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
 
 use memchr::memmem::find;
 
-use crate::format::sftp::{OPEN_READ, Reply, Request};
+use crate::format::sftp::{Attributes, OPEN_READ, Reply, Request};
 
 use super::line::{Line, SshFault};
 use super::sftp::Sftp;
@@ -33,7 +32,7 @@ pub(super) fn sync_together(line: &Line, sftp: &mut Sftp, files: &[&[u8]]) -> Re
         return Ok(());
     }
     // Where no command may be run, one by one after all.
-    let attributes = crate::format::sftp::Attributes::default();
+    let attributes = Attributes::default();
     let open = |path| Request::Open { path, flags: OPEN_READ, attributes };
     for some in files.chunks(64) {
         let opened = sftp.ask_all(some.iter().map(|path| open(*path)))?;
@@ -52,19 +51,7 @@ pub(super) fn sync_together(line: &Line, sftp: &mut Sftp, files: &[&[u8]]) -> Re
 fn is_synced_by_command(line: &Line, files: &[&[u8]]) -> Result<bool, SshFault> {
     let folders: BTreeSet<&[u8]> = files.iter().map(|file| split(file).0).collect();
     let mut running = line.start_command(SYNC)?;
-    let (stdin, stdout) = (running.child.stdin.take(), running.child.stdout.take());
-    let mut answer = Vec::new();
-    let read = std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let Some(mut stdin) = stdin else { return };
-            for folder in folders {
-                // A host that does not want to read the names says nothing either.
-                if stdin.write_all(folder).and_then(|()| stdin.write_all(b"\0")).is_err() {
-                    return;
-                }
-            }
-        });
-        stdout.map_or(Ok(0), |stdout| stdout.take(ANSWER_BYTES_MAX).read_to_end(&mut answer))
-    });
+    let folders: Vec<&[u8]> = folders.into_iter().collect();
+    let (read, answer) = running.answer(&folders, ANSWER_BYTES_MAX);
     Ok(read.is_ok() && find(&answer, MARK).is_some())
 }
