@@ -124,9 +124,10 @@ impl Selection {
             return Ok(Place::OutsideScan);
         }
         let text = characters(path);
-        // It takes no steps back, and so never gives up; nobody's file is sent that was to be left out.
         if let Some(union) = &self.union
-            && union.is_match(&*text).unwrap_or(true)
+            && union
+                .is_match(&*text)
+                .map_err(|error| undecided(union.as_str().as_bytes(), &text, &error))?
         {
             return Ok(Place::Ignored);
         }
@@ -172,13 +173,18 @@ impl Ignore {
     fn drops(&self, text: &str) -> Result<bool, SelectFault> {
         match self.regex.is_match(text) {
             Ok(matches) => Ok(matches != self.inverted),
-            Err(error) => Err(SelectFault {
-                which: Which::Ignore,
-                pattern: self.pattern.clone(),
-                why: format!("cannot be decided for \"{}\": {error}", escaped(text.as_bytes())),
-                hint: "write it so that it has fewer ways to match the same text".to_owned(),
-            }),
+            Err(error) => Err(undecided(&self.pattern, text, &error)),
         }
+    }
+}
+
+/// Of a path that an expression gave up on nobody says that it does not match.
+fn undecided(pattern: &[u8], text: &str, error: &fancy_regex::Error) -> SelectFault {
+    SelectFault {
+        which: Which::Ignore,
+        pattern: pattern.to_vec(),
+        why: format!("cannot be decided for \"{}\": {error}", escaped(text.as_bytes())),
+        hint: "write it so that it has fewer ways to match the same text".to_owned(),
     }
 }
 
