@@ -132,8 +132,11 @@ pub(super) fn walk<T>(
         yard.post(0, yard.list(top, &mut Vec::new(), 1));
         let gone = go(yard);
         yard.end();
-        let hashed = workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default());
-        (gone, hashed.collect())
+        // What a thread that broke off had to hash would be listed as if it were hashed.
+        let done = |worker: thread::ScopedJoinHandle<'_, Vec<Hashed>>| {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        (gone, workers.into_iter().flat_map(done).collect())
     })
 }
 
