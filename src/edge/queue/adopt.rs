@@ -11,7 +11,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::disk::{at, mtime_ms, names, now_ms, open_checked, remove_file, sync_dir};
-
 use super::judge::{is_cut_short, is_volume};
 use super::listing::Records;
 use super::parts::{is_volume_cut_short, whole_of_volume};

@@ -341,13 +341,14 @@ impl Queue {
         self.remove_set(&set.sha256)
     }
 
-    /// Ends what crashes left half done, and forgets what has waited too long.
+    /// Ends what crashes left half done, and forgets what has waited too long; whether an entry came
+    /// of it.
     pub(super) fn settle_sets(&self) -> Result<bool, QueueError> {
         let ids = self.set_ids()?;
         if ids.is_empty() && !exists(&self.parts_dir().join("tally")) {
             return Ok(false);
         }
-        let may_change = !ids.is_empty();
+        let mut has_delivered = false;
         for id in ids {
             // Whoever changes it now also ends it.
             let Some(lock) = self.try_lock_set(&id)? else { continue };
@@ -364,6 +365,7 @@ impl Queue {
                 && let Joint::Whole(whole) = self.join(id, lock)?
             {
                 let known = whole.arrival.known;
+                has_delivered = true;
                 match self.deliver_whole(*whole, known) {
                     Err(QueueError::Full { .. }) => {}
                     done => drop(done?),
@@ -377,7 +379,7 @@ impl Queue {
                 *held = tally;
             }
         })?;
-        Ok(may_change)
+        Ok(has_delivered)
     }
 }
 
