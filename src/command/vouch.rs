@@ -98,7 +98,7 @@ pub fn known(
     origin: &str,
     signatures: &[Vec<u8>],
 ) -> Voucher {
-    known_by(places, settings, origin, |trust, now_ms| {
+    known_by(places, settings, origin, !signatures.is_empty(), |trust, now_ms| {
         trust.proof(&package.open().ok()?, signatures, origin, now_ms).ok()?
     })
 }
@@ -113,10 +113,10 @@ pub fn known_part(
     signatures: &[Vec<u8>],
 ) -> Voucher {
     let Some(volume) = part.volume() else {
-        return known_by(places, settings, from, |_, _| None);
+        return known_by(places, settings, from, false, |_, _| None);
     };
     let origin = volume.here.as_str();
-    known_by(places, settings, origin, |trust, now_ms| {
+    known_by(places, settings, origin, !signatures.is_empty(), |trust, now_ms| {
         trust.proof_of_sha256(&volume.whole, signatures, origin, now_ms)
     })
 }
@@ -126,6 +126,7 @@ fn known_by(
     places: &Places,
     settings: &Settings,
     origin: &str,
+    is_signed: bool,
     proof: impl FnOnce(&Trust, u64) -> Option<usize>,
 ) -> Voucher {
     let projects = places.projects_with(origin);
@@ -134,9 +135,10 @@ fn known_by(
     }
     let is_content =
         projects.iter().any(|project| settings.unsigned_in(project) == Unsigned::Accept);
-    let trust = Trust::load(places, settings);
     let now_ms = Timestamp::now().as_millisecond().unsigned_abs();
-    let proof = trust.ok().and_then(|trust| proof(&trust, now_ms));
+    // What nobody signed is not looked up.
+    let trust = if is_signed { Trust::load(places, settings).ok() } else { None };
+    let proof = trust.and_then(|trust| proof(&trust, now_ms));
     let known = if is_content || proof.is_some() { Known::Proved } else { Known::Says };
     Voucher { known, proof }
 }
