@@ -6,8 +6,9 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::edge::carrier::Carrier;
 use crate::edge::state::State;
 use crate::format::mail::post::{self, Attachment, Body, Post};
 use crate::model::Address;
@@ -103,6 +104,22 @@ pub struct Sender<'a> {
     pub is_traced: bool,
 }
 
+/// What went to one destination.
+#[derive(Default)]
+struct Sent {
+    mails: usize,
+    bytes: u64,
+    /// Why the next mail did not go; empty if all went.
+    error: String,
+}
+
+impl Sent {
+    fn document(&self, to: &Address) -> Value {
+        let Sent { mails, bytes, error } = self;
+        json!({ "address": to.as_str(), "sent": mails, "bytes": bytes, "error": error })
+    }
+}
+
 impl Sender<'_> {
     /// Sends `bodies` to each; one destination in trouble does not stop the others.
     ///
@@ -117,51 +134,58 @@ impl Sender<'_> {
         let mut outcome = Outcome::Done;
         let mut sites = Vec::new();
         for to in destinations {
-            let (mut sent, mut bytes, mut error) = (0, 0, String::new());
-            for (at, body) in bodies.iter().enumerate() {
-                let mail = Post {
-                    from: from.clone(),
-                    to: to.clone(),
-                    subject: self.subject(at, bodies.len()),
-                    date: date.clone(),
-                    body: body.clone(),
-                };
-                let message = post::post(&mail)?;
-                if self.is_traced || session.options.dry_run {
-                    let would = if session.options.dry_run { "would be mailed" } else { "mailing" };
-                    tell(format_args!(
-                        "{would} to {to}: {}, {} bytes",
-                        mail.subject,
-                        message.len()
-                    ));
-                }
-                if session.options.dry_run {
-                    continue;
-                }
-                match carrier.post(&mail, message) {
-                    Ok(more) => (sent, bytes) = (sent + 1, bytes + more),
-                    Err(failure) => {
-                        error = failure.to_string();
-                        tell_failure(
-                            &Failure::new(format!("{to}: not sent: {failure}"))
-                                .hinted(failure.hint),
-                        );
-                        outcome = Outcome::Failed;
-                        break;
-                    }
-                }
+            let mails = bodies.iter().enumerate().map(|(at, body)| Post {
+                from: from.clone(),
+                to: to.clone(),
+                subject: self.subject(at, bodies.len()),
+                date: date.clone(),
+                body: body.clone(),
+            });
+            let sent = self.send_to(to, mails, carrier.as_mut())?;
+            if !sent.error.is_empty() {
+                outcome = Outcome::Failed;
             }
-            if !session.options.json && !session.options.quiet && !session.options.dry_run {
-                answer(format_args!("{to}: {} sent", counted(sent, "mail", "mails")));
-            }
-            sites.push(
-                json!({ "address": to.as_str(), "sent": sent, "bytes": bytes, "error": error }),
-            );
+            sites.push(sent.document(to));
         }
         if session.options.json {
             answer_json(&json!({ "sites": sites }));
         }
         Ok(outcome)
+    }
+
+    /// Sends mails to one destination, until one does not go.
+    fn send_to(
+        &self,
+        to: &Address,
+        mails: impl Iterator<Item = Post>,
+        carrier: &mut dyn Carrier,
+    ) -> Result<Sent, Failure> {
+        let options = &self.session.options;
+        let mut sent = Sent::default();
+        for mail in mails {
+            let message = post::post(&mail)?;
+            if self.is_traced || options.dry_run {
+                let would = if options.dry_run { "would be mailed" } else { "mailing" };
+                let (subject, bytes) = (&mail.subject, message.len());
+                tell(format_args!("{would} to {to}: {subject}, {bytes} bytes"));
+            }
+            if options.dry_run {
+                continue;
+            }
+            match carrier.post(&mail, message) {
+                Ok(bytes) => (sent.mails, sent.bytes) = (sent.mails + 1, sent.bytes + bytes),
+                Err(failure) => {
+                    sent.error = failure.to_string();
+                    let what = format!("{to}: not sent: {failure}");
+                    tell_failure(&Failure::new(what).hinted(failure.hint));
+                    break;
+                }
+            }
+        }
+        if !options.json && !options.quiet && !options.dry_run {
+            answer(format_args!("{to}: {} sent", counted(sent.mails, "mail", "mails")));
+        }
+        Ok(sent)
     }
 
     /// `TYPE: SUBJECT`, or `TYPE (2/3): SUBJECT`, as they always were.
