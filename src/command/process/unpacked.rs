@@ -27,12 +27,7 @@ pub(super) fn folder_of(path: &Path) -> Option<PathBuf> {
 /// # Errors
 /// What is no file of a package, or cannot be read; trouble of the disk.
 pub(super) fn pack(queue: &Queue, folder: &Path) -> Result<Incoming, Failure> {
-    let mut packed = queue.incoming()?;
-    if !write(folder, Level::Usual, &mut ToQueue(&mut packed))? {
-        packed = queue.incoming()?;
-        write(folder, Level::Stored, &mut ToQueue(&mut packed))?;
-    }
-    Ok(packed)
+    Ok(packed(folder, || Ok(ToQueue(queue.incoming()?)))?.0)
 }
 
 /// Packs it into a file that has no name and is gone with this run.
@@ -46,14 +41,20 @@ pub(super) fn pack_aside(folder: &Path) -> Result<File, Failure> {
     let flags = i32::try_from(OFlags::TMPFILE.bits()).unwrap_or_default();
     let mut options = OpenOptions::new();
     options.read(true).write(true).custom_flags(flags).mode(0o600);
-    let mut file = options.open(&place).map_err(at)?;
-    if !write(folder, Level::Usual, &mut file)? {
-        file.set_len(0).map_err(at)?;
-        file.rewind().map_err(at)?;
-        write(folder, Level::Stored, &mut file)?;
-    }
+    let mut file = packed(folder, || options.open(&place).map_err(at))?;
     file.rewind().map_err(at)?;
     Ok(file)
+}
+
+/// Packs it into what `make` makes; once more into another, and only stored, where its receivers
+/// would take it for a bomb.
+fn packed<W: Write>(folder: &Path, make: impl Fn() -> Result<W, Failure>) -> Result<W, Failure> {
+    let mut to = make()?;
+    if !write(folder, Level::Usual, &mut to)? {
+        to = make()?;
+        write(folder, Level::Stored, &mut to)?;
+    }
+    Ok(to)
 }
 
 /// Writes a package of what is in `folder`; whether its receivers would take it so well packed.
@@ -119,9 +120,9 @@ fn files(folder: &Path) -> Result<(PathBuf, BTreeMap<u32, PathBuf>), Failure> {
 }
 
 /// Writes into a file of the queue.
-struct ToQueue<'a>(&'a mut Incoming);
+struct ToQueue(Incoming);
 
-impl Write for ToQueue<'_> {
+impl Write for ToQueue {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write(bytes).map_err(io::Error::other)?;
         Ok(bytes.len())
