@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::edge::places::Places;
+use crate::edge::places::{Places, started_in};
 use crate::edge::program;
 use crate::edge::state::State;
 
@@ -47,7 +47,7 @@ impl Dialog {
     /// The folder cannot be entered.
     pub fn begin(mut options: Options) -> Result<Dialog, Failure> {
         // The folder may change; what options and variables name does not.
-        Places::from_environment()?;
+        started_in();
         for path in [&mut options.config, &mut options.queue, &mut options.to].into_iter().flatten()
         {
             *path = std::path::absolute(&path)

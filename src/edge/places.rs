@@ -70,6 +70,11 @@ pub struct Places {
     pub home: Option<PathBuf>,
 }
 
+/// Returns the folder that the program was in when this was asked first.
+pub fn started_in() -> &'static Path {
+    STARTED_IN.get_or_init(|| std::env::current_dir().unwrap_or_default())
+}
+
 impl Places {
     /// Reads the environment of this process.
     ///
@@ -77,7 +82,7 @@ impl Places {
     /// [`PlacesError::NoHome`] where neither a home nor what replaces it is known.
     pub fn from_environment() -> Result<Places, PlacesError> {
         let mut places = Places::from_variables(|name| std::env::var_os(name), home_of_account)?;
-        let started_in = STARTED_IN.get_or_init(|| std::env::current_dir().unwrap_or_default());
+        let started_in = started_in();
         // What is absolute stays as it is.
         places.config_file = started_in.join(&places.config_file);
         places.queue_override = places.queue_override.map(|queue| started_in.join(queue));
