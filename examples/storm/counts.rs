@@ -1,15 +1,5 @@
 //! What happened, counted.
 
-macro_rules! counts {
-    ($($name:ident $words:literal)*) => {
-        /// A thing that is counted.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Kind { $(#[doc = $words] $name),* }
-        /// Every kind, with the words for it.
-        pub const KINDS: &[(Kind, &str)] = &[$((Kind::$name, $words)),*];
-    };
-}
-
 counts! {
     Steps "steps"
     Writes "writes by people"
@@ -65,36 +55,30 @@ counts! {
     FilesBackAfterLoss "forgotten deletions undone after a loss elsewhere"
 }
 
-/// How often each thing happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How often each thing happened, and how long it took until all were silent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    each: Vec<u64>,
+    each: Each,
     /// The most rounds with mail that a run needed to fall silent.
     pub rounds_max: u64,
     /// The seed of that run.
     pub rounds_max_seed: u64,
 }
 
-impl Default for Counts {
-    fn default() -> Counts {
-        Counts { each: vec![0; KINDS.len()], rounds_max: 0, rounds_max_seed: 0 }
-    }
-}
-
 impl Counts {
     /// Counts one.
     pub fn add(&mut self, kind: Kind) {
-        self.add_many(kind, 1);
+        self.each.add(kind);
     }
 
     /// Counts several.
     pub fn add_many(&mut self, kind: Kind, many: usize) {
-        self.each[kind as usize] += many as u64;
+        self.each.add_many(kind, many);
     }
 
     /// Returns how often.
     pub fn of(&self, kind: Kind) -> u64 {
-        self.each[kind as usize]
+        self.each.of(kind)
     }
 
     /// Notes how many rounds a run needed.
@@ -106,7 +90,7 @@ impl Counts {
 
     /// Adds another run's.
     pub fn join(&mut self, other: &Counts) {
-        self.each.iter_mut().zip(&other.each).for_each(|(mine, theirs)| *mine += theirs);
+        self.each.join(&other.each);
         if (other.rounds_max, u64::MAX - other.rounds_max_seed)
             > (self.rounds_max, u64::MAX - self.rounds_max_seed)
         {

@@ -15,7 +15,7 @@ use remsync::model::orders::Orders;
 use remsync::model::project::{Format, Identity};
 use remsync::model::verdict::{Choice, Deletions, Place};
 use remsync::model::version::Content;
-use remsync::model::{Address, Signature, Site as Named, TreePath, Version};
+use remsync::model::{Signature, TreePath, Version};
 use remsync::rules::classic;
 use remsync::rules::learn::route;
 use remsync::rules::observe::{self, Look};
@@ -23,7 +23,7 @@ use remsync::rules::plan::{self, Named as Whom, RESEND_AFTER_MS, Request, What};
 use remsync::rules::visit::{self, Answer, Answered, Hands, Put, Receipt, Source, Visit};
 
 use super::prng::{Prng, mix};
-use super::world::{HOUR_MS, MINUTE_MS, digest_of, package_of};
+use super::world::{HOUR_MS, MINUTE_MS, digest_of, identity, package_of};
 
 /// Rounds of mail after which a network that is not silent is counted as one that never is.
 const ROUNDS_MAX: usize = 60;
@@ -136,10 +136,6 @@ fn index(path: &TreePath) -> usize {
     path.as_bytes().first().map_or(0, |byte| usize::from(byte - b'a'))
 }
 
-fn address(site: usize) -> Address {
-    Address::new(&format!("s{site}@fair")).unwrap_or_else(|fault| panic!("{fault}"))
-}
-
 impl Fair {
     fn new(seed: u64, sites_max: usize, format: Format) -> Fair {
         let mut rng = Prng::new(seed, 0);
@@ -158,17 +154,8 @@ impl Fair {
         let paths = 1 + rng.below(6) as u8;
         let paths: Vec<TreePath> =
             (0..paths).filter_map(|at| TreePath::new(&[b'a' + at]).ok()).collect();
-        let named = |site: usize| Named { address: address(site), directory: None };
         let site = |at: usize| Site {
-            identity: Identity {
-                format,
-                title: "fair".into(),
-                here: named(at),
-                remotes: links[at].iter().map(|other| named(*other)).collect(),
-                scans: Vec::new(),
-                hosts: Vec::new(),
-                ignores: Vec::new(),
-            },
+            identity: identity(format, at, &links[at]),
             knowledge: Knowledge::new(links[at].len()),
             disk: vec![State::default(); paths.len()],
             mail: Vec::new(),

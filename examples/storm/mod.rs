@@ -8,6 +8,8 @@
 
 mod acts;
 mod calm;
+#[macro_use]
+mod counting;
 mod counts;
 mod exhaustive;
 mod gain;

@@ -149,6 +149,20 @@ fn address(site: usize) -> Address {
     Address::new(&format!("s{site}@storm")).unwrap_or_else(|fault| panic!("{fault}"))
 }
 
+/// Returns what a site is called, and whom it knows.
+pub(super) fn identity(format: Format, at: usize, links: &[usize]) -> Identity {
+    let named = |site: usize| Named { address: address(site), directory: None };
+    Identity {
+        format,
+        title: "storm".into(),
+        here: named(at),
+        remotes: links.iter().map(|other| named(*other)).collect(),
+        scans: Vec::new(),
+        hosts: Vec::new(),
+        ignores: Vec::new(),
+    }
+}
+
 /// Draws who knows whom: a tree that holds all together, and more links.
 fn links(weather: &Weather, rng: &mut Prng) -> Vec<Vec<usize>> {
     let mut links = vec![Vec::new(); weather.sites];
@@ -182,18 +196,9 @@ impl<'a> World<'a> {
         let paths: Vec<TreePath> =
             (0..weather.paths).filter_map(|at| TreePath::new(&[b'a' + at as u8]).ok()).collect();
         let links = links(weather, &mut rng);
-        let named = |site: usize| Named { address: address(site), directory: None };
         let sites =
             (0..weather.sites).map(|at| Site {
-                identity: Identity {
-                    format: Format::V2_0,
-                    title: "storm".into(),
-                    here: named(at),
-                    remotes: links[at].iter().map(|other| named(*other)).collect(),
-                    scans: Vec::new(),
-                    hosts: Vec::new(),
-                    ignores: Vec::new(),
-                },
+                identity: identity(Format::V2_0, at, &links[at]),
                 knowledge: Knowledge::new(links[at].len()),
                 disk: vec![State::default(); paths.len()],
                 row: vec![State::default(); paths.len()],

@@ -1,15 +1,5 @@
 //! What happened, counted.
 
-macro_rules! counts {
-    ($($name:ident $words:literal)*) => {
-        /// A thing that is counted.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Kind { $(#[doc = $words] $name),* }
-        /// Every kind, with the words for it.
-        pub const KINDS: &[(Kind, &str)] = &[$((Kind::$name, $words)),*];
-    };
-}
-
 counts! {
     Steps "steps"
     Runs "runs of a program"
@@ -55,34 +45,4 @@ counts! {
     Rounds "rounds until it was quiet"
 }
 
-/// How often each thing happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counts(Vec<u64>);
-
-impl Default for Counts {
-    fn default() -> Counts {
-        Counts(vec![0; KINDS.len()])
-    }
-}
-
-impl Counts {
-    /// Counts one.
-    pub fn add(&mut self, kind: Kind) {
-        self.add_many(kind, 1);
-    }
-
-    /// Counts several.
-    pub fn add_many(&mut self, kind: Kind, many: usize) {
-        self.0[kind as usize] += many as u64;
-    }
-
-    /// Returns how often.
-    pub fn of(&self, kind: Kind) -> u64 {
-        self.0[kind as usize]
-    }
-
-    /// Adds another world's.
-    pub fn join(&mut self, other: &Counts) {
-        self.0.iter_mut().zip(&other.0).for_each(|(mine, theirs)| *mine += theirs);
-    }
-}
+pub use self::Each as Counts;

@@ -9,6 +9,9 @@
 
 mod blackout;
 mod calm;
+#[path = "../storm/counting.rs"]
+#[macro_use]
+mod counting;
 mod counts;
 mod edits;
 mod post;
