@@ -45,19 +45,7 @@ pigz pigz
 python3 python3
 /usr/bin/time time'
 
-find_peers() {
-  local program package absent=''
-  while read -r program package; do
-    command -v "$program" >/dev/null || absent+=" $package"
-  done <<<"$peers"
-  [ -n "$absent" ] || return 0
-  if [ -n "${install:-}" ]; then
-    # shellcheck disable=SC2086  # several words are meant
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends $absent >/dev/null
-  else
-    echo "not here, and so left out (--install fetches them):$absent" >&2
-  fi
-}
+. benches/peers.sh
 has() { command -v "$1" >/dev/null; }
 
 find_peers

@@ -29,22 +29,13 @@ done
 [ ${#parts[@]} -gt 0 ] || parts=(large small check)
 
 python=/usr/bin/python3
-find_peers() {
-  local absent=''
-  [ -x /usr/sbin/sshd ] || absent+=' openssh-server'
-  command -v rsync >/dev/null || absent+=' rsync'
-  command -v scp >/dev/null || absent+=' openssh-client'
-  "$python" -c 'import paramiko' 2>/dev/null || absent+=' python3-paramiko'
-  [ -n "$absent" ] || return 0
-  if [ -n "${install:-}" ]; then
-    # shellcheck disable=SC2086  # several words are meant
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends $absent >/dev/null
-  else
-    echo "not here, and so left out (--install fetches them):$absent" >&2
-  fi
-}
-
-find_peers
+. benches/peers.sh
+absent=()
+[ -x /usr/sbin/sshd ] || absent+=(openssh-server)
+command -v rsync >/dev/null || absent+=(rsync)
+command -v scp >/dev/null || absent+=(openssh-client)
+"$python" -c 'import paramiko' 2>/dev/null || absent+=(python3-paramiko)
+fetch "${absent[@]}"
 cargo build --release --locked --bin remsync
 remsync=$PWD/${CARGO_TARGET_DIR:-target}/release/remsync
 [ -x "$remsync" ] || remsync=${CARGO_TARGET_DIR:-target}/release/remsync
