@@ -724,7 +724,8 @@ fn a_base_is_kept_of_a_short_text_only_and_goes_when_all_have_moved_on() {
 fn a_base_is_a_clone_where_the_file_system_can() {
     const NAME: &str = "a_base_is_a_clone_where_the_file_system_can";
     const SCRIPT: &str = "PATH=$PATH:/usr/sbin:/sbin; cd \"$REMSYNC_TEST_FOLDER\" && mkdir disk && \
-        truncate -s 256M image && mkfs.btrfs -q image && mount -o loop image disk || exit 77; \
+        truncate -s 256M image && mkfs.btrfs -q image || exit 1; \
+        mount -o loop image disk || exit 77; \
         TMPDIR=$PWD/disk \"$@\" && : >cloned";
     if std::env::var_os("REMSYNC_TEST_FOLDER").is_some() {
         let world = World::new();
@@ -761,10 +762,9 @@ fn a_base_is_a_clone_where_the_file_system_can() {
         .output();
     match ran {
         Ok(ran) if ran.status.success() => assert!(top.path().join("cloned").exists()),
-        Ok(ran) if ran.status.code() == Some(101) => {
-            panic!("{}", String::from_utf8_lossy(&ran.stderr))
-        }
-        _ => println!("skipped: nothing may be mounted here"),
+        Ok(ran) if ran.status.code() == Some(77) => println!("skipped: no image can be mounted"),
+        ran if rustix::process::geteuid().is_root() => panic!("{ran:?}"),
+        _ => println!("skipped: only root may mount"),
     }
 }
 

@@ -374,7 +374,7 @@ fn a_host_behind_another() {
     assert!(began.elapsed().as_secs() < 60, "{document:#}");
 }
 
-/// A line of some 200 KB a second does not hold the others up, and is gone on with to its end.
+/// A line of some 200 KB a second is gone on with to its end.
 #[test]
 fn a_slow_host() {
     let net = Net::plain(&[1, 2]);
