@@ -3,7 +3,7 @@
 //! Nothing here fails a command: what goes wrong is logged, and tried again by the next.
 
 use std::collections::BTreeSet;
-use std::fs::{self};
+use std::fs;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::edge::kept::{Bases, DAY_MS, Policy, prune};

@@ -182,7 +182,6 @@ impl SentLog {
         let keep = if young > lines_max { lines_max - lines_max / 10 } else { young };
         let io = |source| SentError::Io { path: self.file.clone(), source };
         let new = self.file.with_extension("new");
-        let _options = OpenOptions::new();
         let out = private::create(&new).map_err(io)?;
         let mut out = BufWriter::with_capacity(64 << 10, out);
         let (mut left_out, mut written) = (young - keep, Ok(()));

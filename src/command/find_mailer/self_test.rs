@@ -1,7 +1,7 @@
 //! One mail to oneself, by the real way, with a package that holds nothing; and the wait until the
 //! filter has put it into the queue.
 
-use std::fs::{self};
+use std::fs;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
