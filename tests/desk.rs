@@ -783,6 +783,31 @@ fn shelf(home: &Home, name: &str) -> Vec<String> {
     names
 }
 
+/// Of a project that is large in text only the files that have something to say are read: what a merge
+/// may begin from is kept for the others too.
+#[test]
+fn what_is_pruned_is_decided_by_all_files() {
+    const FILES: usize = 2_500;
+    let world = World::in_memory();
+    let (a, b) = (world.home("a"), world.home("b"));
+    let folder = ["d".repeat(250), "e".repeat(250), "f".repeat(250)].join("/");
+    for n in 0..FILES {
+        a.write(format!("{folder}/{n:0>250}"), format!("{n}\n"));
+    }
+    start(&[&a, &b]);
+    let own = |name: &str| a.tree.join(".remsync.d").join(name);
+    let base_bytes = fs::metadata(a.tree.join(".remsync")).unwrap().len()
+        + fs::metadata(own("ledger")).unwrap().len();
+    assert!(base_bytes > 4 << 20, "{base_bytes} bytes: it is read whole");
+    assert_eq!(shelf(&a, "base").len(), FILES);
+    // A day later.
+    fs::remove_file(own("pruned")).unwrap();
+    a.write("news", "news\n");
+    a.run(&["broadcast"]).done();
+    assert!(own("pruned").exists(), "it was pruned");
+    assert_eq!(shelf(&a, "base").len(), FILES + 1);
+}
+
 #[test]
 fn a_displaced_version_is_moved_not_copied() {
     use std::os::unix::fs::MetadataExt;
