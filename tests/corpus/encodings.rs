@@ -117,11 +117,13 @@ fn others(kit: &Kit) -> Vec<Case> {
     // The first line is the notice; the header of the file takes 31 characters of what follows.
     let binhexed = binhex(".remsync.tar.gz", package);
     let begin = binhexed.find(':').unwrap_or_default();
-    let damaged_binhex = |by: &'static str, at: usize, word| {
-        let (mut text, at) = (binhexed.clone(), begin + at);
-        text.remove(at);
-        Case::refused(by, format!("{TOP}\n{text}\n"), word)
+    let less_one = |at: usize| {
+        let mut text = binhexed.clone();
+        text.remove(begin + at);
+        text
     };
+    let damaged_binhex =
+        |by: &'static str, at, word| Case::refused(by, format!("{TOP}\n{}\n", less_one(at)), word);
     let named =
         "Content-Type: application/gzip; name=remsync.tar.gz\nContent-Transfer-Encoding: 8bit";
     let spaced: String =
@@ -221,6 +223,11 @@ fn others(kit: &Kit) -> Vec<Case> {
             "BinHex in the body",
             format!("{TOP}\nHere:\n\n{}\nBye\n", binhex("r.gz", package)),
             kit,
+        ),
+        Case::refused(
+            "BinHex, its header damaged from its beginning",
+            attached("Content-Type: application/mac-binhex40; name=remsync.hqx", &less_one(1)),
+            "name of a package",
         ),
         damaged_binhex("BinHex, its name damaged", 20, "name of a package"),
         damaged_binhex("BinHex, its lengths damaged", 30, "name of a package"),
