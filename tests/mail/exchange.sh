@@ -16,8 +16,11 @@ same_trees() {
 }
 # A broadcast of one arrives at the other, and is processed.
 turn() {
-  local from=$1 to=$2 status=${3-0}
-  ended_with 0 "$from" broadcast && soon waits_for "$to" && ended_with "$status" "$to" process
+  local from=$1 to=$2 status=${3-0} before
+  # What is held waits there too.
+  before=$(queued "$to")
+  ended_with 0 "$from" broadcast && soon has_more "$to" "$before" &&
+    ended_with "$status" "$to" process
 }
 
 check 'two sites: each trusts the key of the other' acquaint
@@ -53,7 +56,8 @@ write ship chart.txt 'rocks'
 write port chart.txt 'sand'
 check 'two sites: a conflict is broadcast' ended_with 0 ship broadcast
 check 'two sites: by both, and is held here' turn port ship 1
-check 'two sites: and there' ended_with 1 port process
+arrives_and_is_held() { soon waits_for port && ended_with 1 port process; }
+check 'two sites: and there' arrives_and_is_held
 check 'two sites: nothing is overwritten here' reads ship chart.txt rocks
 check 'two sites: nor there' reads port chart.txt sand
 check 'two sites: a person decides' ended_with 0 ship resolve chart.txt keep

@@ -32,7 +32,8 @@ state_of() { echo "/home/$1/.local/state/remsync"; }
 queued() { count_files "$(state_of "$1")/queue/new"; }
 count_files() { { find "$@" -type f 2>/dev/null || true; } | wc -l; }
 
-waits_for() { [ "$(queued "$1")" -ge 1 ]; }
+waits_for() { has_more "$1" 0; }
+has_more() { [ "$(queued "$1")" -gt "$2" ]; }
 
 # Mails in the account's inbox, wherever its mail system files them.
 inbox() {
