@@ -328,7 +328,12 @@ impl Found<'_> {
         let path = self.cwd.join(path);
         if self.before.counts(&path) {
             let place = self.place(&path);
-            let id = fs::metadata(&place)?.ino();
+            let metadata = fs::metadata(&place)?;
+            if metadata.is_dir() {
+                // Made with the mode that it is given again: no failure can be told by it.
+                return Ok(());
+            }
+            let id = metadata.ino();
             self.files.insert(id, File::options().read(true).write(true).open(place)?);
             self.change(id, Data::Mode(mode))?;
         }

@@ -10,6 +10,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// The calls that change something on a disk, and the opening of files, which may.
 pub const EFFECTS: [&str; 26] = [
     "openat",
@@ -171,20 +173,34 @@ pub fn run_stopped(
     // Read while it runs: a pipe that is full would stop it too.
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let readers = (reader(out), reader(err));
-    let mut is_reached = false;
+    let (mut stopped_one, mut held) = (None, 0);
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        if !is_reached && let Some(process) = stopped(log) {
-            is_reached = true;
-            meanwhile();
-            rustix::process::kill_process(process, rustix::process::Signal::CONT).unwrap();
+        match stopped_one {
+            None => {
+                stopped_one = stopped(log);
+                if let Some(process) = stopped_one {
+                    meanwhile();
+                    kill_process(process, Signal::CONT).unwrap();
+                }
+            }
+            Some(process) if is_held(process) => held += 1,
+            Some(_) => held = 0,
+        }
+        // A thread that had not stopped yet when the others went on may be held by strace for
+        // good; another stop, and all go on.
+        if let Some(process) = stopped_one.filter(|_| held > 300) {
+            held = 0;
+            let _ = kill_process(process, Signal::STOP);
+            sleep(Duration::from_millis(20));
+            let _ = kill_process(process, Signal::CONT);
         }
         sleep(Duration::from_millis(1));
     };
     let (stdout, stderr) = (readers.0.join().unwrap(), readers.1.join().unwrap());
-    Traced { status, is_reached, stdout, stderr }
+    Traced { status, is_reached: stopped_one.is_some(), stdout, stderr }
 }
 
 fn reader(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
@@ -195,12 +211,19 @@ fn reader(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
     })
 }
 
+/// Whether a process stands still, for strace or for a signal.
+fn is_held(process: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
+    let state = stat.ok().and_then(|it| it.rsplit(") ").next().map(str::to_owned));
+    state.is_some_and(|it| it.starts_with(['t', 'T']))
+}
+
 /// Returns the process that the log says was stopped.
-fn stopped(log: &Path) -> Option<rustix::process::Pid> {
+fn stopped(log: &Path) -> Option<Pid> {
     let text = fs::read_to_string(log).ok()?;
     let line = text.lines().find(|line| line.contains("--- stopped by SIGSTOP ---"))?;
     let number = line.split_whitespace().next()?.parse().ok()?;
-    rustix::process::Pid::from_raw(number)
+    Pid::from_raw(number)
 }
 
 /// Runs a command under strace with these options, else with the effects traced.
