@@ -761,6 +761,11 @@ impl World {
     ) {
         let old = self.here[at].get(path).cloned().unwrap_or_default();
         let was = old.first().and_then(|event| self.truth.what(*event));
+        if old.is_empty() {
+            // A file that came and went within one run: what was weighed here is a deletion that
+            // no disk showed.
+            self.vague.insert(path.to_owned());
+        }
         if now == was {
             if is_kept {
                 self.truth.choose(&old, arrived);
