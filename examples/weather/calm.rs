@@ -177,10 +177,12 @@ impl World {
                 self.breaks("trees are the same when it is quiet", detail);
                 return;
             }
+            let is_told = |newest: &What| newest.is_some() || !self.unheard.contains(&path);
+            let is_sure = !is_lossy && !self.vague.contains(&path);
             if let Some(newest) = self
                 .truth
                 .newest(&path)
-                .filter(|newest| *newest != ends[0] && !is_lossy && !self.vague.contains(&path))
+                .filter(|newest| *newest != ends[0] && is_sure && is_told(newest))
             {
                 let events = self.truth.at(&path, newest);
                 let detail =

@@ -52,6 +52,10 @@ pub struct Desk<'a> {
     pub outside: &'a Path,
     /// What the tree holds, by what is known to have happened.
     pub here: &'a mut BTreeMap<String, Here>,
+    /// Files that the site's program has seen.
+    pub noted: &'a BTreeSet<String>,
+    /// Files that were deleted before any program had seen them: nobody can hear of that.
+    pub unheard: &'a mut BTreeSet<String>,
     /// What happened anywhere.
     pub truth: &'a mut Truth,
     /// What is counted.
@@ -331,6 +335,9 @@ impl Desk<'_> {
         let mut past = self.here.get(path).cloned().unwrap_or_default();
         past.extend(seen(self.truth, tree, path));
         let what = now.map(|(bytes, executable)| (self.truth.content(bytes), executable));
+        if what.is_none() && !self.noted.contains(path) {
+            self.unheard.insert(path.to_owned());
+        }
         let event = self.truth.happen(path, what, &past);
         self.here.insert(path.to_owned(), BTreeSet::from([event]));
     }

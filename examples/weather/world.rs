@@ -91,6 +91,8 @@ pub struct World {
     pub(super) top: tempfile::TempDir,
     /// Files that a site's program has seen: what comes and goes between two looks was never there.
     noted: Vec<BTreeSet<String>>,
+    /// Files that somebody deleted before any program had seen them.
+    pub(super) unheard: BTreeSet<String>,
     /// Files about which somebody answered while something was in their way.
     pub(super) vague: BTreeSet<String>,
     /// Sites at which a processing was broken off: its packages still wait.
@@ -215,6 +217,7 @@ impl World {
             top,
             broken_off: BTreeSet::new(),
             outside,
+            unheard: BTreeSet::new(),
             vague: BTreeSet::new(),
             noted: vec![BTreeSet::new(); count],
             links: vec![BTreeMap::new(); count],
@@ -289,6 +292,8 @@ impl World {
             beside: &self.sites[at].top,
             outside: &self.outside,
             here: &mut self.here[at],
+            noted: &self.noted[at],
+            unheard: &mut self.unheard,
             truth: &mut self.truth,
             counts: &mut self.counts,
             people: self.climate.people,
@@ -596,7 +601,19 @@ impl World {
         let command = self.sites[at].command(&self.programs, program, words);
         let mut command = command;
         let shown = format!(" stopped at {point:?}");
-        let World { sites, here, truth, counts, climate, links, outside, story, .. } = self;
+        let World {
+            sites,
+            here,
+            noted,
+            unheard,
+            truth,
+            counts,
+            climate,
+            links,
+            outside,
+            story,
+            ..
+        } = self;
         let (site, people) = (&sites[at], climate.people);
         let mut edits = 0;
         let mut meanwhile = || {
@@ -608,6 +625,8 @@ impl World {
                     beside: &site.top,
                     outside,
                     here: &mut here[at],
+                    noted: &noted[at],
+                    unheard,
                     truth,
                     counts,
                     people,
