@@ -506,7 +506,12 @@ impl World {
         if !is_ended || ran.stderr.contains("panicked") {
             self.breaks("a program ends as it should", format!("s{at}: {}", story(&ran)));
         }
+        let noted = (ran.code < 0).then(|| self.noted[at].clone());
         self.judge(at, &before, by, mid_edits > 0);
+        if let Some(noted) = noted {
+            // What it placed and did not live to note is news to the next run.
+            self.noted[at] = noted;
+        }
         ran
     }
 
