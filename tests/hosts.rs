@@ -528,12 +528,68 @@ fn links_and_sensitive_names_there() {
     std::os::unix::fs::symlink(outside.join("secret"), net.there(1).join("link")).unwrap();
     net.write_there(1, ".profile", "evil");
     net.write_there(1, ".remsync.d/x", "ours");
-    assert_eq!(net.plan(), plan_of(&[(".profile@1", "download waits"), ("d/a@1", "upload")]));
+    assert_eq!(net.plan(), plan_of(&[(".profile@1", "download waits")]));
+    let ran = net.home.run(&["check"]);
+    assert!(ran.stderr().contains("127.0.0.1: d: a symbolic link is there."), "{}", ran.story());
+    ran.with(1);
+    // One that is planted after the check is not gone through either.
+    fs::remove_file(net.there(1).join("d")).unwrap();
+    assert_eq!(net.plan()["d/a@1"], "upload");
+    std::os::unix::fs::symlink(&outside, net.there(1).join("d")).unwrap();
     let ran = net.home.run(&["synchro"]);
     assert!(ran.stderr().contains("no folder is in the way"), "{}", ran.story());
     ran.with(2);
     assert!(!outside.join("a").exists(), "nothing goes through a link");
     assert!(net.home.read(".profile").is_none());
+}
+
+/// What has the name of a file and is none, or of a folder, says nothing of the file: it is no
+/// deletion, whatever is set, and nothing is written there.
+#[test]
+fn what_is_no_file_in_its_place_is_not_known() {
+    let net = Net::plain(&[1]);
+    net.home.set("[policy]\ndeletions = \"apply\"\n");
+    for name in
+        ["link", "folder", "pipe", "above/a", "over/a", "gone", "stays1", "stays2", "stays3"]
+    {
+        net.home.write(name, "first");
+    }
+    assert_eq!(net.synchronise().1, 0);
+    let there = net.there(1);
+    let sink = net.world.path().join("sink");
+    fs::write(&sink, "mine").unwrap();
+    for name in ["link", "folder", "pipe", "gone"] {
+        fs::remove_file(there.join(name)).unwrap();
+    }
+    fs::remove_dir_all(there.join("above")).unwrap();
+    fs::remove_dir_all(there.join("over")).unwrap();
+    std::os::unix::fs::symlink(&sink, there.join("link")).unwrap();
+    fs::create_dir(there.join("folder")).unwrap();
+    let pipe = there.join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    std::os::unix::fs::symlink(net.world.path(), there.join("above")).unwrap();
+    fs::write(there.join("over"), "a file").unwrap();
+    assert_eq!(net.plan(), plan_of(&[("gone@1", "delete-here")]));
+    let told = net.home.run(&["check"]);
+    for words in [
+        "link: a symbolic link is there",
+        "folder: a folder is there",
+        "pipe: something that is no file is there",
+        "above: a symbolic link is there",
+        "over: a file is there",
+    ] {
+        assert!(told.stderr().contains(words), "{words}: {}", told.story());
+    }
+    // Nor is it where they are new here, or changed.
+    net.home.write("link", "second");
+    net.home.write("above/a", "second");
+    let _ = net.home.run(&["check", "--force"]);
+    net.home.run(&["synchro"]).done();
+    assert_eq!(fs::read_to_string(&sink).unwrap(), "mine");
+    for name in ["link", "folder", "pipe", "above/a", "over/a"] {
+        assert!(net.home.read(name).is_some(), "{name}");
+    }
+    assert!(net.home.read("gone").is_none());
 }
 
 #[test]

@@ -294,20 +294,25 @@ impl Eye<'_> {
             return shot;
         };
         shot.news_ms = self.session.now_ms;
+        let names: BTreeSet<&[u8]> = seen.unknown.iter().map(|(name, _)| name.as_slice()).collect();
         let is_unknown = |path: &TreePath| {
-            seen.unknown.iter().any(|(name, _)| {
-                path.as_bytes() == name.as_slice()
-                    || path
-                        .as_bytes()
-                        .strip_prefix(name.as_slice())
-                        .is_some_and(|rest| rest.first() == Some(&b'/') || name.is_empty())
-            })
+            names.contains(&b""[..])
+                || names.contains(path.as_bytes())
+                || path.folders().any(|folder| names.contains(folder.as_bytes()))
         };
+        let mut blocked = BTreeMap::new();
         for (path, &here) in files {
             let holds = match seen.files.get(path) {
                 Some(signature) => Some(Content::File(*signature)),
-                None if !seen.unknown.is_empty() && is_unknown(path) => None,
-                None => Some(Content::Absent),
+                None if !names.is_empty() && is_unknown(path) => None,
+                // No file is not a deletion while anything else has its name.
+                None => match seen.blocks(path) {
+                    Some((name, why)) if here != Content::Absent || agreed.contains_key(path) => {
+                        blocked.insert(name, why);
+                        None
+                    }
+                    _ => Some(Content::Absent),
+                },
             };
             if holds == Some(Content::Absent)
                 && here == Content::Absent
@@ -318,7 +323,8 @@ impl Eye<'_> {
             let state = standing(here, holds, agreed.get(path).copied()).to_owned();
             shot.cells.insert(path.clone(), CellShot { holds, state });
         }
-        shot.unknown = seen.unknown.into_iter().map(|(name, why)| (escaped(&name), why)).collect();
+        let unknown = blocked.into_iter().chain(seen.unknown);
+        shot.unknown = unknown.map(|(name, why)| (escaped(&name), why)).collect();
         shot
     }
 }

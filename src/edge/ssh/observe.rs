@@ -24,8 +24,32 @@ pub struct Observation {
     pub is_there: bool,
     /// Its files.
     pub files: BTreeMap<TreePath, Signature>,
+    /// What else has a name that a file or a folder of the tree may have.
+    pub others: BTreeMap<Vec<u8>, Kind>,
     /// What could not be looked at, and why; of a folder, nothing below it is known either.
     pub unknown: Vec<(Vec<u8>, String)>,
+}
+
+impl Observation {
+    /// Says why nothing can be told of a file that was not found, if so: what its name, or one above
+    /// it, is there.
+    pub fn blocks(&self, path: &TreePath) -> Option<(Vec<u8>, String)> {
+        let said = |name: &[u8], what: &str| Some((name.to_vec(), what.to_owned()));
+        let what = |name: &[u8], is_above: bool| match self.others.get(name) {
+            Some(Kind::Link) => Some("a symbolic link is there"),
+            Some(Kind::Special) => Some("something that is no file is there"),
+            Some(Kind::Folder) if !is_above => Some("a folder is there"),
+            Some(Kind::File) if is_above => Some("a file is there"),
+            _ => None,
+        };
+        if let Some(what) = what(path.as_bytes(), false) {
+            return said(path.as_bytes(), what);
+        }
+        path.folders().find_map(|folder| {
+            let is_file = self.files.contains_key(&folder).then_some("a file is there");
+            said(folder.as_bytes(), is_file.or_else(|| what(folder.as_bytes(), true))?)
+        })
+    }
 }
 
 /// Whether a name is wanted.
@@ -47,6 +71,8 @@ pub fn observe(
         return Ok(Observation { top, ..Observation::default() });
     };
     let mut unknown = walked.unknown;
+    let mut others = walked.others;
+    others.extend(walked.folders.into_iter().map(|name| (name, Kind::Folder)));
     let mut found = Vec::new();
     for (name, attributes) in walked.files {
         match TreePath::new(&name) {
@@ -66,7 +92,7 @@ pub fn observe(
         }
     }
     unknown.sort();
-    Ok(Observation { top, is_there: true, files, unknown })
+    Ok(Observation { top, is_there: true, files, others, unknown })
 }
 
 /// Returns the digests of files of a host; why not, for those that cannot be read.

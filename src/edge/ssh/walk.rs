@@ -25,10 +25,9 @@ pub struct Walked {
     pub files: BTreeMap<Vec<u8>, Attributes>,
     /// Folders.
     pub folders: Vec<Vec<u8>>,
-    /// Symbolic links with wanted names.
-    pub links: u64,
-    /// Devices, sockets and named pipes with wanted names.
-    pub specials: u64,
+    /// Whatever else has a name that is wanted, as a file or as a folder: links, devices, sockets,
+    /// pipes, and files where only a folder is wanted.
+    pub others: BTreeMap<Vec<u8>, Kind>,
     /// What could not be looked at, and why.
     pub unknown: Vec<(Vec<u8>, String)>,
 }
@@ -144,6 +143,7 @@ pub fn walk(
         open: HashMap::new(),
         waiting: HashMap::new(),
         unclear: Vec::new(),
+        told: 0,
     };
     loop {
         walker.begin(sftp)?;
@@ -184,6 +184,8 @@ struct Walker<'w> {
     open: HashMap<Vec<u8>, Listing>,
     waiting: HashMap<u32, (Vec<u8>, Step)>,
     unclear: Vec<Vec<u8>>,
+    /// Names that the host has sent, and answers without any.
+    told: usize,
 }
 
 impl Walker<'_> {
@@ -253,6 +255,11 @@ impl Walker<'_> {
     }
 
     fn take(&mut self, folder: &[u8], names: Vec<(Vec<u8>, Attributes)>) -> Result<(), SshFault> {
+        // Whatever they are: a host that never comes to an end is not listened to without one.
+        self.told = self.told.saturating_add(names.len().max(1));
+        if self.told > HOST_FILES_MAX {
+            return Err(SshFault::Bound(format!("over {HOST_FILES_MAX} files and folders")));
+        }
         for (name, attributes) in names {
             if name == b"." || name == b".." {
                 continue;
@@ -267,21 +274,21 @@ impl Walker<'_> {
                 Some(kind) => self.enter(path, kind, attributes),
                 None => self.unclear.push(path),
             }
-            let count = self.walked.files.len() + self.walked.folders.len() + self.unclear.len();
-            if count > HOST_FILES_MAX {
-                return Err(SshFault::Bound(format!("over {HOST_FILES_MAX} files and folders")));
-            }
         }
         Ok(())
     }
 
     fn enter(&mut self, path: Vec<u8>, kind: Kind, attributes: Attributes) {
-        if !(self.wants)(&path, kind) {
-            return;
-        }
+        let is_wanted = (self.wants)(&path, kind);
         match kind {
-            Kind::File => {
+            Kind::File if is_wanted => {
                 self.walked.files.insert(path, attributes);
+            }
+            Kind::Folder if !is_wanted => {}
+            Kind::File | Kind::Link | Kind::Special => {
+                if is_wanted || (self.wants)(&path, Kind::Folder) {
+                    self.walked.others.insert(path, kind);
+                }
             }
             Kind::Folder if path.iter().filter(|&&b| b == b'/').count() + 1 >= PATH_DEPTH_MAX => {
                 let why = format!("deeper than {PATH_DEPTH_MAX} parts");
@@ -291,8 +298,6 @@ impl Walker<'_> {
                 self.left.push_back(path.clone());
                 self.walked.folders.push(path);
             }
-            Kind::Link => self.walked.links += 1,
-            Kind::Special => self.walked.specials += 1,
         }
     }
 
