@@ -205,9 +205,12 @@ fn what_goes_wrong_with_one_host_does_not_stop_the_others() {
     entries.push(entry("127.0.0.999"));
     entries.push(entry("-oProxyCommand=touch /tmp/x"));
     entries.push(entry("127.0.0.1"));
+    entries.push(entry("127.0.0.1"));
     fleet.connect(&entries);
     let (document, status) = fleet.push_json(&[]);
     assert_eq!(status, 2);
+    assert_eq!(document["summary"]["hosts"], 7, "{document:#}");
+    assert!(fleet.log("scp_error").contains("root@127.0.0.1: listed twice"));
     for (address, words, hint) in [
         ("127.0.0.2", "host key is not known", "accept-new"),
         ("127.0.0.3", "Connection refused", ""),
@@ -244,6 +247,17 @@ fn sources_and_places_that_are_not_there() {
     let top = fleet.there("127.0.0.1");
     fs::create_dir_all(top.join("folder/a")).unwrap();
     fs::write(top.join("file"), "in the way").unwrap();
+    fleet.home.write("b", "two");
+    fleet.home.write("d/e/c", "three");
+    fleet.home.write("d/f/c", "four");
+    // Below the place that is named no link is gone through, however it came there; the place itself
+    // may be one.
+    fs::create_dir_all(top.join("real/d")).unwrap();
+    fs::create_dir(top.join("outside")).unwrap();
+    fs::create_dir(top.join("folder/d")).unwrap();
+    symlink(top.join("real"), top.join("link")).unwrap();
+    symlink(top.join("outside"), top.join("real/d/e")).unwrap();
+    fs::write(top.join("real/d/f"), "in the way").unwrap();
     let tree = fleet.home.tree.to_str().unwrap();
     let dest = |name: &str| top.join(name).to_str().unwrap().to_owned();
     fleet.map(
@@ -253,19 +267,32 @@ fn sources_and_places_that_are_not_there() {
             (tree, &dest("folder")),
             (tree, &dest("file")),
             (tree, "/proc/nowhere/to/be"),
+            (tree, &dest("link")),
             (tree, &dest("good")),
+            (&format!("{tree}/b"), &dest("good/a")),
         ],
     );
     let (document, status) = fleet.push_json(&[]);
     assert_eq!(status, 2);
     let faults = host(&document, "127.0.0.1")["faults"].as_array().unwrap().clone();
-    assert_eq!(faults.len(), 4, "{document:#}");
-    let words =
-        ["No such file", "a folder is in the way", "no folder is in the way", "cannot be made"];
+    assert_eq!(faults.len(), 7, "{document:#}");
+    let words = [
+        "No such file",
+        "a folder is in the way",
+        "no folder is in the way",
+        "cannot be made",
+        "a symbolic link is in the way",
+        "no folder is in the way",
+        "something else goes to this place too",
+    ];
     for (fault, words) in faults.iter().zip(words) {
         assert!(fault["why"].as_str().unwrap().contains(words), "{fault:#}");
     }
     assert_eq!(fs::read_to_string(top.join("good/a")).unwrap(), "one");
+    assert_eq!(fs::read_to_string(top.join("folder/b")).unwrap(), "two", "the others go on");
+    assert_eq!(fs::read_to_string(top.join("folder/d/e/c")).unwrap(), "three");
+    assert_eq!(fs::read_to_string(top.join("real/b")).unwrap(), "two");
+    assert!(!top.join("outside/c").exists(), "nothing goes through a link");
     assert_eq!(fs::read_to_string(top.join("file")).unwrap(), "in the way");
     assert_eq!(host(&document, "127.0.0.2")["state"], "done");
 }

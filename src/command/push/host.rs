@@ -1,13 +1,14 @@
 //! One host of a push: what it lacks, on its way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::edge::push::{Level, Memory, Push, Source, SourceFile};
 use crate::edge::ssh::{
     Asker, Job, Line, Manner, Sftp, SshFault, Stop, Sums, Terms, Tool, absolute, copy_by_scp,
-    fetch, join, look_at, make_folders, replace, set_marks, split, stage, sums, verify,
+    fetch, join, look_at, make_folders, replace, set_marks, split, stage, sums, try_folders,
+    verify,
 };
 use crate::format::digest::sha256_of;
 use crate::format::push::{Connection, Mapping};
@@ -195,7 +196,10 @@ impl Errand<'_> {
         let mut copies = Vec::new();
         for (number, wanted) in wanted.iter().enumerate() {
             match self.compare(line, sftp, wanted, number, result) {
-                Ok(more) => copies.extend(more),
+                Ok((more, failed)) => {
+                    copies.extend(more);
+                    faults[number] += failed;
+                }
                 Err(SshFault::Refused { path, what }) => {
                     faults[number] += 1;
                     self.fault(result, &escaped(&path), &what);
@@ -203,6 +207,16 @@ impl Errand<'_> {
                 Err(fault) => return Err(fault),
             }
         }
+        let mut places = BTreeSet::new();
+        copies.retain(|copy| {
+            let is_first = places.insert(copy.job.target.clone());
+            if !is_first {
+                faults[copy.wanted] += 1;
+                let path = escaped(&copy.job.target);
+                self.fault(result, &path, "something else goes to this place too");
+            }
+            is_first
+        });
         if self.is_dry {
             result.sent = copies.len();
             result.bytes = copies.iter().map(|copy| copy.job.size_bytes).sum();
@@ -223,7 +237,8 @@ impl Errand<'_> {
         if sftp.is_stopped() { Err(SshFault::Stopped) } else { Ok(()) }
     }
 
-    /// Returns the files of one mapping that differ there; makes the folders that are missing.
+    /// Returns the files of one mapping that differ there, and how many cannot be copied; makes the
+    /// folders that are missing.
     fn compare<'w>(
         &self,
         line: &Line,
@@ -231,15 +246,29 @@ impl Errand<'_> {
         wanted: &'w Wanted,
         number: usize,
         result: &mut HostResult,
-    ) -> Result<Vec<Copy<'w>>, SshFault> {
+    ) -> Result<(Vec<Copy<'w>>, usize), SshFault> {
         let target = self.target(sftp, wanted)?;
-        let present = self.folders(sftp, wanted, &target)?;
+        let Folders { present, blocked } = self.folders(sftp, wanted, &target)?;
         let mut copies = Vec::new();
         let mut looked = Vec::new();
+        let mut faults = 0;
+        let mut fault = |result: &mut HostResult, path: &[u8], why: &str| {
+            faults += 1;
+            self.fault(result, &escaped(path), why);
+        };
+        for (path, why) in &blocked {
+            if let Some(why) = why {
+                fault(result, path, why);
+            }
+        }
         for file in &wanted.source.files {
             let path =
                 if file.name.is_empty() { target.clone() } else { join(&target, &file.name) };
-            let is_looked_at = present.contains(split(&path).0);
+            let folder = split(&path).0;
+            if blocked.contains_key(folder) {
+                continue;
+            }
+            let is_looked_at = present.contains(folder);
             let job = Job {
                 target: path,
                 mode: file.mode,
@@ -260,15 +289,14 @@ impl Errand<'_> {
                     Difference::Contents => copies.push(copy),
                     Difference::Doubtful => doubtful.push(copy),
                     Difference::Kind => {
-                        let what = "a folder is in the way there".to_owned();
-                        return Err(SshFault::Refused { path: copy.job.target, what });
+                        fault(result, &copy.job.target, "a folder is in the way there");
                     }
                 },
-                Err(what) => return Err(SshFault::Refused { path: copy.job.target, what }),
+                Err(what) => fault(result, &copy.job.target, &what),
             }
         }
         copies.extend(self.settle(line, sftp, doubtful, result)?);
-        Ok(copies)
+        Ok((copies, faults))
     }
 
     /// Returns what the copy of a source is called there.
@@ -289,42 +317,71 @@ impl Errand<'_> {
         })
     }
 
-    /// Makes the folders of a mapping; returns those that were there before.
+    /// Makes the folders of a mapping that are missing. Down to the place that the mapping names links
+    /// are gone through, as a person there has set them; below it none is.
     fn folders(
         &self,
         sftp: &mut Sftp,
         wanted: &Wanted,
         target: &[u8],
-    ) -> Result<BTreeSet<Vec<u8>>, SshFault> {
+    ) -> Result<Folders, SshFault> {
         const ABOVE: u32 = 0o755;
-        let mut folders: Vec<(Vec<u8>, u32)> = Vec::new();
-        let mut above = split(target).0;
-        while above != b"/" && above != b"." {
-            folders.insert(0, (above.to_vec(), ABOVE));
-            above = split(above).0;
+        let mut above: Vec<(Vec<u8>, u32)> = Vec::new();
+        let mut folder = split(target).0;
+        while folder != b"/" && folder != b"." {
+            above.insert(0, (folder.to_vec(), ABOVE));
+            folder = split(folder).0;
         }
+        let mut below = Vec::new();
         for (name, mode) in &wanted.source.folders {
-            let path = if name.is_empty() { target.to_vec() } else { join(target, name) };
             // Ours to write into, whatever it is here.
-            folders.push((path, mode | 0o700));
+            match name.is_empty() {
+                true => above.push((target.to_vec(), mode | 0o700)),
+                false => below.push((join(target, name), mode | 0o700)),
+            }
         }
+        let mut folders =
+            Folders { present: BTreeSet::from([b"/".to_vec()]), blocked: BTreeMap::new() };
         // With a part after it a link to a folder is one.
-        let paths: Vec<Vec<u8>> = folders.iter().map(|(path, _)| join(path, b".")).collect();
-        let looked = look_at(sftp, &paths)?;
-        let mut present = BTreeSet::from([b"/".to_vec()]);
+        let paths: Vec<Vec<u8>> = above.iter().map(|(path, _)| join(path, b".")).collect();
         let mut missing = Vec::new();
-        for (folder, found) in folders.into_iter().zip(looked) {
+        for (folder, found) in above.into_iter().zip(look_at(sftp, &paths)?) {
             match found {
-                Ok(Some(_)) => {
-                    present.insert(folder.0);
-                }
+                Ok(Some(_)) => drop(folders.present.insert(folder.0)),
                 Ok(None) | Err(_) => missing.push(folder),
             }
         }
         if !self.is_dry && !missing.is_empty() {
             make_folders(sftp, &missing)?;
         }
-        Ok(present)
+        let paths: Vec<Vec<u8>> = below.iter().map(|(path, _)| path.clone()).collect();
+        let mut missing = Vec::new();
+        for (folder, found) in below.into_iter().zip(look_at(sftp, &paths)?) {
+            if folders.blocked.contains_key(split(&folder.0).0) {
+                folders.blocked.insert(folder.0, None);
+                continue;
+            }
+            match found.map(|found| found.map(|found| found.kind())) {
+                Ok(Some(None | Some(Kind::Folder))) => drop(folders.present.insert(folder.0)),
+                Ok(Some(Some(Kind::Link))) => {
+                    folders.block(folder.0, "a symbolic link is in the way there");
+                }
+                Ok(Some(_)) => folders.block(folder.0, "no folder is in the way there"),
+                Ok(None) => missing.push(folder),
+                Err(why) => folders.block(folder.0, &why),
+            }
+        }
+        if !self.is_dry && !missing.is_empty() {
+            let outcomes = try_folders(sftp, &missing)?;
+            for ((path, _), outcome) in missing.into_iter().zip(outcomes) {
+                if folders.blocked.contains_key(split(&path).0) {
+                    folders.blocked.insert(path, None);
+                } else if let Err(why) = outcome {
+                    folders.block(path, &why);
+                }
+            }
+        }
+        Ok(folders)
     }
 
     /// Compares contents where nothing less can tell; returns the files that differ.
@@ -526,6 +583,20 @@ impl Errand<'_> {
 
     fn say(&self, level: Level, what: &str) {
         (self.log)(level, &format!("{}: {what}", name_of(self.connection)));
+    }
+}
+
+/// The folders of a mapping, there.
+struct Folders {
+    /// Those that were there before.
+    present: BTreeSet<Vec<u8>>,
+    /// Those that nothing can be put into, and why; those below them have no reason of their own.
+    blocked: BTreeMap<Vec<u8>, Option<String>>,
+}
+
+impl Folders {
+    fn block(&mut self, path: Vec<u8>, why: &str) {
+        self.blocked.insert(path, Some(why.to_owned()));
     }
 }
 

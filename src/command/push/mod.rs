@@ -5,6 +5,7 @@
 mod host;
 mod report;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -75,11 +76,19 @@ fn push_once(
     for key in &push.settings.unknown {
         log(Level::Warning, &format!("{}: {key}: not known", push.file.display()));
     }
-    let chosen: Vec<_> = push
-        .connections
-        .iter()
-        .filter(|c| !session.options.retry_failed || memory.has_failed(&host::name_of(c)))
-        .collect();
+    let mut names = BTreeSet::new();
+    let mut chosen = Vec::new();
+    for connection in &push.connections {
+        let name = host::name_of(connection);
+        if session.options.retry_failed && !memory.has_failed(&name) {
+            continue;
+        }
+        // Two at the same files of one host would be in each other's way.
+        match names.insert(name.clone()) {
+            true => chosen.push(connection),
+            false => log(Level::Warning, &format!("{name}: listed twice: done once")),
+        }
+    }
     let next = Mutex::new(chosen.iter().enumerate());
     let results = Mutex::new(Vec::new());
     std::thread::scope(|scope| {

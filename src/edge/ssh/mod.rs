@@ -27,7 +27,7 @@ pub use scp::{below, copy_by_scp};
 pub use sftp::{Sftp, Stop};
 pub use stage::{Each, Job, Manner, Staged, create, discard, replace, stage, verify};
 pub use sums::{Asker, Sums, Tool, sums};
-pub use walk::{Walked, absolute, look_at, make_folders, set_marks, walk};
+pub use walk::{Walked, absolute, look_at, make_folders, set_marks, try_folders, walk};
 
 /// Returns a name on a host below a folder there.
 pub fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {

@@ -72,31 +72,41 @@ pub fn look_at(sftp: &mut Sftp, paths: &[Vec<u8>]) -> Result<Each<Option<Attribu
 /// # Errors
 /// The connection ended, or one cannot be made.
 pub fn make_folders(sftp: &mut Sftp, folders: &[(Vec<u8>, u32)]) -> Result<usize, SshFault> {
+    let mut made = 0;
+    for ((path, _), outcome) in folders.iter().zip(try_folders(sftp, folders)?) {
+        made +=
+            usize::from(outcome.map_err(|what| SshFault::Refused { path: path.clone(), what })?);
+    }
+    Ok(made)
+}
+
+/// Makes folders that are missing, those above before those below: whether one was made, or why it
+/// cannot be.
+///
+/// # Errors
+/// The connection ended.
+pub fn try_folders(sftp: &mut Sftp, folders: &[(Vec<u8>, u32)]) -> Result<Each<bool>, SshFault> {
     let requests = folders
         .iter()
         .map(|(path, mode)| Request::MakeFolder { path, attributes: Attributes::of_mode(*mode) });
     let replies = sftp.ask_all(requests)?;
-    let mut made = 0;
+    let mut outcomes = Vec::new();
     for ((path, _), reply) in folders.iter().zip(replies) {
         if matches!(reply, Reply::Status(Status { code: Code::Done, .. })) {
-            made += 1;
+            outcomes.push(Ok(true));
             continue;
         }
         // Most servers only say "failure" of what is there already.
         let there = sftp.ask(&Request::LookThrough(path))?;
-        match attributes(path, there)? {
-            Some(found) if found.kind().is_none_or(|kind| kind == Kind::Folder) => {}
-            Some(_) => {
-                let what = "something that is no folder is in the way".to_owned();
-                return Err(SshFault::Refused { path: path.clone(), what });
-            }
-            None => {
-                let what = format!("this folder cannot be made: {}", said(&reply));
-                return Err(SshFault::Refused { path: path.clone(), what });
-            }
-        }
+        outcomes.push(match attributes(path, there) {
+            Ok(Some(found)) if found.kind().is_none_or(|kind| kind == Kind::Folder) => Ok(false),
+            Ok(Some(_)) => Err("something that is no folder is in the way".to_owned()),
+            Ok(None) => Err(format!("this folder cannot be made: {}", said(&reply))),
+            Err(SshFault::Refused { what, .. }) => Err(what),
+            Err(fault) => return Err(fault),
+        });
     }
-    Ok(made)
+    Ok(outcomes)
 }
 
 /// Sets permissions and modification times of files whose contents are right already.
