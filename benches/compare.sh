@@ -125,6 +125,17 @@ pair() {
   done
 }
 
+# remember TREE: what its site knows is as it was again after each "as_remembered TREE".
+remember() {
+  rm -rf "$top/known"
+  mkdir "$top/known"
+  cp -a "$1/.remsync" "$1/.remsync.d" "$top/known/"
+}
+as_remembered() {
+  rm -rf "$1/.remsync" "$1/.remsync.d"
+  cp -a "$top/known/." "$1/"
+}
+
 # timed NAME COMMAND...: runs it, and notes the seconds and the KiB under NAME.
 timed() {
   local name=$1 began ended
@@ -237,11 +248,13 @@ measure_pack() {
   as a -C "$tree" status >/dev/null || true
   sleep 3
   as a -C "$tree" status >/dev/null || true
+  remember "$tree"
   heading "packing $mib MiB of text (peer: tar | pigz -6)"
   pigz_it() { tar -C "$tree" -cf - --exclude '.remsync*' . | pigz -6 >"$top/peer.tgz"; }
   for n in $(seq "$slow_runs"); do
     ! has pigz || timed pigz pigz_it
     rm -rf "$top/out"
+    as_remembered "$tree"
     timed_as pack a -C "$tree" broadcast --to "$top/out"
   done
   row 'broadcast --to, all of it' pack pigz 1.0
@@ -341,13 +354,10 @@ measure_smtp() {
     tar -C "$tree" -cf - noise | gzip -1 | base64 >"$top/mail.raw"
     python3 "$top/copy.py" "$port" "$top/mail.raw"
   }
-  cp -a "$tree/.remsync" "$top/remsync.before"
-  cp -a "$tree/.remsync.d" "$top/remsync.d.before"
+  remember "$tree"
   for n in $(seq "$slow_runs"); do
     timed raw raw
-    rm -rf "$tree/.remsync" "$tree/.remsync.d"
-    cp -a "$top/remsync.before" "$tree/.remsync"
-    cp -a "$top/remsync.d.before" "$tree/.remsync.d"
+    as_remembered "$tree"
     REMSYNC_TRANSPORT=smtp://127.0.0.1:$port timed_as smtp a -C "$tree" broadcast
     grep -qi fail "$top/said" && sed 's/^/  /' "$top/said" >&2
   done
