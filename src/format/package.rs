@@ -21,6 +21,7 @@ use crate::model::{Content, Signature};
 
 mod archive;
 mod gunzip;
+mod gzip;
 mod writer;
 
 pub use writer::{Counts, Level, Writer, Written};

@@ -72,7 +72,8 @@ fn pack_at(
 ) -> Result<Written, Failure> {
     let at = |error: std::io::Error| Failure::new(format!("{}: {error}", file.display()));
     let out = private::create(file).map_err(at)?;
-    let mut writer = Writer::new(BufWriter::with_capacity(1 << 16, out), level);
+    let to = BufWriter::with_capacity(1 << 16, out);
+    let mut writer = Writer::new(to, level).speaking(told.identity.format);
     writer.orders(&orders_text::print(told), 0).map_err(at)?;
     let mut changed = BTreeSet::new();
     for row in &told.rows {

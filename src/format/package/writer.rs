@@ -5,18 +5,14 @@
 
 use std::io::{self, Read, Write};
 
-use flate2::write::GzEncoder;
-use flate2::{Compression, GzBuilder};
-
-use super::super::counted::Counted;
 use super::super::digest::{BothHasher, Digests};
+use super::gzip::Gzip;
 use super::{CHUNK_BYTES, Limits};
+use crate::model::project::Format;
 
 const BLOCK_BYTES: usize = 512;
 /// The highest number that eleven octal digits hold.
 const OCTAL_MAX: u64 = 0o777_7777_7777;
-/// gzip's "unknown" operating system.
-const OS_UNKNOWN: u8 = 255;
 
 /// How hard to pack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,12 +26,11 @@ pub enum Level {
 
 /// A package on its way to `W`: orders first, then the files from 1.
 pub struct Writer<W: Write> {
-    tar: GzEncoder<Counted<W>>,
-    unpacked_bytes: u64,
+    tar: Gzip<W>,
+    /// The only format that signatures are wanted of, where that is known.
+    format: Option<Format>,
     members: u32,
     has_orders: bool,
-    keeps_ratio: bool,
-    limits: Limits,
 }
 
 /// What was written of one member.
@@ -80,19 +75,13 @@ impl<W: Write> Writer<W> {
 
     /// Does what [`Writer::new`] does, for receivers that have other bounds.
     pub fn within(to: W, level: Level, limits: Limits) -> Writer<W> {
-        let compression = match level {
-            Level::Usual => Compression::new(6),
-            Level::Stored => Compression::none(),
-        };
-        let gzip = GzBuilder::new().mtime(0).operating_system(OS_UNKNOWN);
-        Writer {
-            tar: gzip.write(Counted::new(to), compression),
-            unpacked_bytes: 0,
-            members: 0,
-            has_orders: false,
-            keeps_ratio: true,
-            limits,
-        }
+        let tar = Gzip::new(to, level, limits);
+        Writer { tar, format: None, members: 0, has_orders: false }
+    }
+
+    /// Tells that only signatures of `format` are wanted: of 2.0, [`Written::sum`] is then 0.
+    pub fn speaking(self, format: Format) -> Writer<W> {
+        Writer { format: Some(format), ..self }
     }
 
     /// Writes the orders, once and before any member; `mtime_s` is the package's own time.
@@ -106,10 +95,10 @@ impl<W: Write> Writer<W> {
         let (size_bytes, mtime_s) = (text.len() as u64, clamped(mtime_s));
         let folder =
             Entry { name: ".remsync-work/", kind: b'5', mode: 0o700, size_bytes: 0, mtime_s };
-        self.put(&folder.block())?;
+        self.tar.put(&folder.block())?;
         let name = ".remsync-work/orders";
-        self.put(&Entry { name, kind: b'0', mode: 0o600, size_bytes, mtime_s }.block())?;
-        self.put(text)?;
+        self.tar.put(&Entry { name, kind: b'0', mode: 0o600, size_bytes, mtime_s }.block())?;
+        self.tar.put(text)?;
         self.pad(size_bytes)
     }
 
@@ -136,7 +125,7 @@ impl<W: Write> Writer<W> {
         let name = format!(".remsync-work/{number}");
         let mode = if executable { 0o755 } else { 0o644 };
         let entry = Entry { name: &name, kind: b'0', mode, size_bytes, mtime_s: clamped(mtime_s) };
-        self.put(&entry.block())?;
+        self.tar.put(&entry.block())?;
         let written = self.contents(size_bytes, from)?;
         self.pad(size_bytes)?;
         Ok(written)
@@ -155,28 +144,25 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// What the destination answers.
     pub fn finish_counted(mut self) -> io::Result<(W, Counts)> {
-        self.put(&[0; 2 * BLOCK_BYTES])?;
-        let counted = self.tar.finish()?;
-        let counts = Counts {
-            packed_bytes: counted.bytes,
-            unpacked_bytes: self.unpacked_bytes,
-            keeps_ratio: self.keeps_ratio,
-        };
+        self.tar.put(&[0; 2 * BLOCK_BYTES])?;
+        let unpacked_bytes = self.tar.unpacked_bytes();
+        let (counted, keeps_ratio) = self.tar.finish()?;
+        let counts = Counts { packed_bytes: counted.bytes, unpacked_bytes, keeps_ratio };
         Ok((counted.to, counts))
     }
 
     /// Returns how many bytes of archive are written so far.
     pub fn unpacked_bytes(&self) -> u64 {
-        self.unpacked_bytes
+        self.tar.unpacked_bytes()
     }
 
     /// Returns how many bytes have left for the destination so far; some more wait to be packed.
     pub fn packed_bytes(&self) -> u64 {
-        self.tar.get_ref().bytes
+        self.tar.packed_bytes()
     }
 
     fn contents(&mut self, size_bytes: u64, from: &mut dyn Read) -> io::Result<Written> {
-        let mut hasher = BothHasher::new();
+        let mut hasher = BothHasher::of(self.format);
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut left = size_bytes;
         let mut trouble = None;
@@ -195,7 +181,7 @@ impl<W: Write> Writer<W> {
             };
             let bytes = chunk.get(..n).unwrap_or_default();
             hasher.update(bytes);
-            self.put(bytes)?;
+            self.tar.put(bytes)?;
             left -= n as u64;
         }
         complete = complete && matches!(read_some(from, &mut [0]), Ok(0));
@@ -213,41 +199,17 @@ impl<W: Write> Writer<W> {
         let size_bytes = record.len() as u64;
         let header =
             Entry { name: &name, kind: b'x', mode: 0o644, size_bytes, mtime_s: clamped(s) };
-        self.put(&header.block())?;
-        self.put(record.as_bytes())?;
+        self.tar.put(&header.block())?;
+        self.tar.put(record.as_bytes())?;
         self.pad(size_bytes)
     }
 
     fn pad(&mut self, size_bytes: u64) -> io::Result<()> {
         let over = size_bytes % BLOCK_BYTES as u64;
         let padding = (BLOCK_BYTES as u64 - over) % BLOCK_BYTES as u64;
-        io::copy(&mut io::repeat(0).take(padding), &mut self.tar)?;
-        self.unpacked_bytes += padding;
-        Ok(())
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        for chunk in bytes.chunks(CHUNK_BYTES) {
-            self.tar.write_all(chunk)?;
-            self.unpacked_bytes += chunk.len() as u64;
-            self.watch_ratio()?;
-        }
-        Ok(())
-    }
-
-    /// Sees that a receiver, who compares at every point, finds the ratio kept: the margin is for
-    /// what it may meet until we look again. What still waits in the packer is flushed before that
-    /// is judged.
-    fn watch_ratio(&mut self) -> io::Result<()> {
-        let ahead = self.unpacked_bytes + 2 * CHUNK_BYTES as u64;
-        if !self.keeps_ratio || ahead <= self.limits.ratio_free_bytes {
-            return Ok(());
-        }
-        if self.packed_bytes().saturating_mul(self.limits.ratio) < ahead {
-            self.tar.flush()?;
-            self.keeps_ratio = self.packed_bytes().saturating_mul(self.limits.ratio) >= ahead;
-        }
-        Ok(())
+        let zeros = [0; BLOCK_BYTES];
+        let padding = usize::try_from(padding).unwrap_or_default();
+        self.tar.put(zeros.get(..padding).unwrap_or_default())
     }
 }
 
