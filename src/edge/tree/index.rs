@@ -1,26 +1,32 @@
-//! The index: what the last scan hashed, so that a file whose inode says the same is not read again.
+//! The index: what the last scan found, so that a file whose inode says the same is not read again,
+//! nor the names of a folder whose inode says the same.
 //!
 //! A cache, and nothing else knows of it: without it, or where it is damaged, a scan takes longer and
-//! finds the same. Invariant: an entry is believed only where the inode has the same number, size,
-//! modification and change time, and where the last was old enough when the file was hashed that a
-//! later write must have moved it (what Git calls racily clean is never written here). A program that
-//! sets the modification time back moves the change time.
+//! finds the same. Invariant: what it says of a file or a folder is believed only where the inode has
+//! the same number, size, modification and change time, and where the last was old enough when the
+//! file was hashed, or the folder listed, that a later write must have moved it (what Git calls racily
+//! clean is never written here). A program that sets the modification time back moves the change
+//! time. Names are believed only on file systems known to keep the times of folders
+//! ([`Index::knows_names`]); the files that they name are looked at each time.
 //!
 //! ```text
-//! .remsync.d/index    "remsync index 2", the device, and blocks of entries, ascending by path
+//! .remsync.d/index    "remsync index 3", the device, records of folders, their table, its place
 //! ```
 //!
-//! A block has its length, its CRC-32 and its entries; each entry says how much of its path is that of
-//! the one before. Reading and writing hold one block in memory, whatever the tree.
+//! A record has the names in one folder, in the order of the paths, and what is known of each. The
+//! table has, for each folder's inode, where its record is, how long it is, and its CRC-32. A scan
+//! reads a record when it comes to the folder, in any order, by any thread: in memory is the table
+//! alone, and the records of the folders at hand.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{BufWriter, Write};
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 
-use rustix::fs::{AtFlags, Mode, OFlags, Stat as InodeStat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat as InodeStat};
 
 use crate::model::Signature;
-use crate::model::limits::PATH_BYTES_MAX;
 
 use super::beneath::{self, Step};
 use super::{Found, OWN_FOLDER, Root};
@@ -35,15 +41,50 @@ pub struct Marks {
     ctime: (i64, u32),
 }
 
-/// The index that the last scan left, read along with a scan.
-pub struct Index {
-    blocks: Option<BufReader<File>>,
-    block: Vec<u8>,
-    at: usize,
-    entry: Option<Entry>,
-    /// Entries that no file of this scan has.
-    pub gone: usize,
+/// What says that two looks at a folder saw the same names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamps {
+    inode: u64,
+    mtime: (i64, u32),
+    ctime: (i64, u32),
 }
+
+/// The index that the last scan left. Many threads may ask it.
+pub struct Index {
+    file: File,
+    /// Ascending by inode.
+    table: Vec<Place>,
+    knows_names: bool,
+}
+
+/// Where the record of a folder is.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    inode: u64,
+    offset: u64,
+    length: u32,
+    crc: u32,
+}
+
+/// What is known of one folder: all its names, and what the files held that were hashed.
+#[derive(Debug)]
+pub struct Record {
+    bytes: Vec<u8>,
+}
+
+/// One name of a record.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Where in the record the name is.
+    pub name: Range<u32>,
+    /// What has it.
+    pub kind: FileType,
+    /// Where in the record it stands what the file held; `None` where that is not known.
+    pub known: Option<u32>,
+}
+
+/// What was hashed of the files of one record: the number of the entry, and what was found.
+pub type News = (u32, Option<(Marks, Signature)>);
 
 /// An index being written; it takes the old one's place when it is finished.
 pub struct NewIndex {
@@ -52,31 +93,42 @@ pub struct NewIndex {
     file: BufWriter<File>,
     /// When the scan began, by the clock of the file system.
     began_s: i64,
-    block: Vec<u8>,
-    path: Vec<u8>,
+    offset: u64,
+    table: Vec<Place>,
+    record: Record,
 }
 
-struct Entry {
-    path: Vec<u8>,
-    marks: Marks,
-    digest: [u8; 32],
-}
-
-/// Bytes of a block that is written; a larger one is none.
+/// Bytes written at a time.
 const BLOCK_BYTES: usize = 64 << 10;
-const BLOCK_BYTES_MAX: usize = BLOCK_BYTES + PATH_BYTES_MAX + ENTRY_BYTES_MAX;
-/// Bytes of an entry beside its path.
-const ENTRY_BYTES_MAX: usize = 2 + 2 + NUMBERS_BYTES + 32;
-const NUMBERS_BYTES: usize = 8 + 8 + 1 + 8 + 4 + 8 + 4;
-const MAGIC: &[u8] = b"remsync index 2\n";
+const MAGIC: &[u8] = b"remsync index 3\n";
+const HEAD_BYTES: usize = MAGIC.len() + 8;
+/// A line of the table.
+const PLACE_BYTES: usize = 8 + 8 + 4 + 4;
+/// Where the table begins, and its CRC-32.
+const TRAILER_BYTES: usize = 8 + 4;
+const TIMES_BYTES: usize = 8 + 4 + 8 + 4;
+/// The stamps of the folder.
+const STAMPS_BYTES: usize = 8 + TIMES_BYTES;
+const MARKS_BYTES: usize = 8 + 8 + 1 + TIMES_BYTES;
+/// What is known of a file.
+const KNOWN_BYTES: usize = MARKS_BYTES + 32;
 const NAME: &str = "index";
 /// The coarsest times that file systems keep, in seconds (FAT).
 const GRAIN_S: i64 = 2;
+/// The nanoseconds of stamps that no folder has.
+const NEVER_NS: u32 = u32::MAX;
+/// File systems that move the times of a folder whenever its names change, and keep them on disk:
+/// ext2 to ext4, XFS, Btrfs, F2FS, ZFS, bcachefs, tmpfs. FAT, say, has none for its top folder.
+const KEEPS_FOLDER_TIMES: [u32; 7] =
+    [0x0000_EF53, 0x5846_5342, 0x9123_683E, 0xF2F5_2010, 0x2FC1_2FC1, 0xCA45_1A4E, 0x0102_1994];
+
+fn nanos(ns: impl TryInto<u32>) -> u32 {
+    ns.try_into().unwrap_or(0)
+}
 
 impl Marks {
     /// Returns those of an inode.
     pub fn of(stat: &InodeStat) -> Marks {
-        let nanos = |ns| u32::try_from(ns).unwrap_or(0);
         Marks {
             inode: stat.st_ino,
             size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
@@ -96,10 +148,7 @@ impl Marks {
         out.extend(self.inode.to_le_bytes());
         out.extend(self.size_bytes.to_le_bytes());
         out.push(u8::from(self.executable));
-        for (s, ns) in [self.mtime, self.ctime] {
-            out.extend(s.to_le_bytes());
-            out.extend(ns.to_le_bytes());
-        }
+        write_times([self.mtime, self.ctime], out);
     }
 
     fn read(bytes: &mut Bytes<'_>) -> Option<Marks> {
@@ -107,92 +156,208 @@ impl Marks {
             inode: u64::from_le_bytes(bytes.array()?),
             size_bytes: u64::from_le_bytes(bytes.array()?),
             executable: bytes.array::<1>()? == [1],
-            mtime: (i64::from_le_bytes(bytes.array()?), u32::from_le_bytes(bytes.array()?)),
-            ctime: (i64::from_le_bytes(bytes.array()?), u32::from_le_bytes(bytes.array()?)),
+            mtime: bytes.time()?,
+            ctime: bytes.time()?,
         })
     }
 }
 
+impl Stamps {
+    /// Returns those of an inode.
+    pub fn of(stat: &InodeStat) -> Stamps {
+        let Marks { inode, mtime, ctime, .. } = Marks::of(stat);
+        Stamps { inode, mtime, ctime }
+    }
+}
+
 impl Index {
-    /// Opens the index of a tree; one that is not there, or of another device, knows nothing.
-    pub fn open(root: &Root) -> Index {
-        let mut index = Index { blocks: None, block: Vec::new(), at: 0, entry: None, gone: 0 };
+    /// Opens the index of a tree; `None` where there is none, or it is damaged or of another device.
+    pub fn open(root: &Root) -> Option<Index> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let Some(folder) = own_folder(root) else { return index };
-        let Ok(fd) = rustix::fs::openat(&folder, NAME, flags, Mode::empty()) else { return index };
-        let mut blocks = BufReader::with_capacity(BLOCK_BYTES, File::from(fd));
-        let mut head = [0; MAGIC.len() + 8];
-        let is_ours = blocks.read_exact(&mut head).is_ok()
-            && head.strip_prefix(MAGIC) == Some(&root.device.to_le_bytes()[..]);
-        if is_ours {
-            index.blocks = Some(blocks);
-            index.step();
-        }
-        index
+        let fd = rustix::fs::openat(own_folder(root)?, NAME, flags, Mode::empty()).ok()?;
+        let file = File::from(fd);
+        let table = read_table(&file, root.device)?;
+        Some(Index { file, table, knows_names: keeps_folder_times(root.fd.as_fd()) })
     }
 
-    /// Returns what the file held when it was hashed, if its inode says that it does so still. To be
-    /// asked in ascending order.
-    pub fn find(&mut self, path: &[u8], marks: &Marks) -> Option<Signature> {
-        self.entry_of(path).filter(|(then, _)| then == marks).map(|(_, signature)| signature)
+    /// Whether the names of a folder whose inode says the same are the same.
+    pub fn knows_names(&self) -> bool {
+        self.knows_names
     }
 
-    /// Returns what the file held when it was hashed, and what its inode said then. To be asked in
-    /// ascending order.
-    pub fn entry_of(&mut self, path: &[u8]) -> Option<(Marks, Signature)> {
-        while self.entry.as_ref().is_some_and(|entry| *entry.path < *path) {
-            self.gone += 1;
-            self.step();
-        }
-        let entry = self.entry.as_ref().filter(|entry| entry.path == path)?;
-        let (marks, digest) = (entry.marks, entry.digest);
-        self.step();
-        Some((marks, Signature::Sha256 { digest, executable: marks.executable }))
+    /// Returns how many folders it knows.
+    pub fn folders(&self) -> usize {
+        self.table.len()
     }
 
-    /// Goes on to the next entry; damage ends the index.
-    fn step(&mut self) {
-        let before = self.entry.take().map(|entry| entry.path).unwrap_or_default();
-        if self.at >= self.block.len() {
-            if self.next_block().is_none() {
-                (self.blocks, self.block, self.at) = (None, Vec::new(), 0);
-                return;
-            }
-            self.entry = self.read_entry(Vec::new());
-        } else {
-            self.entry = self.read_entry(before);
-        }
-        if self.entry.is_none() {
-            (self.blocks, self.block, self.at) = (None, Vec::new(), 0);
+    /// Returns what is known of the folder that has, or had, this inode.
+    pub fn folder(&self, stamps: &Stamps) -> Option<Record> {
+        let at = self.table.binary_search_by_key(&stamps.inode, |place| place.inode).ok()?;
+        let place = self.table.get(at)?;
+        let mut bytes = vec![0; usize::try_from(place.length).ok()?];
+        self.file.read_exact_at(&mut bytes, place.offset).ok()?;
+        let record = Record { bytes };
+        (crc_of(&record.bytes) == place.crc && record.is_sound()).then_some(record)
+    }
+}
+
+/// Reads the table of an index.
+fn read_table(file: &File, device: u64) -> Option<Vec<Place>> {
+    let mut head = [0; HEAD_BYTES];
+    file.read_exact_at(&mut head, 0).ok()?;
+    (head.strip_prefix(MAGIC)? == device.to_le_bytes()).then_some(())?;
+    let length = file.metadata().ok()?.len();
+    let end = length.checked_sub(TRAILER_BYTES as u64)?;
+    let mut trailer = [0; TRAILER_BYTES];
+    file.read_exact_at(&mut trailer, end).ok()?;
+    let mut trailer = Bytes { rest: &trailer };
+    let begin = u64::from_le_bytes(trailer.array()?);
+    let crc = u32::from_le_bytes(trailer.array()?);
+    let length = usize::try_from(end.checked_sub(begin)?).ok()?;
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, begin).ok()?;
+    (crc_of(&bytes) == crc && length % PLACE_BYTES == 0).then_some(())?;
+    let mut bytes = Bytes { rest: &bytes };
+    let mut table = Vec::with_capacity(length / PLACE_BYTES);
+    while !bytes.rest.is_empty() {
+        let place = Place::read(&mut bytes)?;
+        // So that no damage has more memory asked for than the file has bytes.
+        let is_within =
+            place.offset.checked_add(u64::from(place.length)).is_some_and(|to| to <= begin);
+        is_within.then_some(())?;
+        table.push(place);
+    }
+    table.is_sorted_by_key(|place| place.inode).then_some(table)
+}
+
+impl Place {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend(self.inode.to_le_bytes());
+        out.extend(self.offset.to_le_bytes());
+        out.extend(self.length.to_le_bytes());
+        out.extend(self.crc.to_le_bytes());
+    }
+
+    fn read(bytes: &mut Bytes<'_>) -> Option<Place> {
+        Some(Place {
+            inode: u64::from_le_bytes(bytes.array()?),
+            offset: u64::from_le_bytes(bytes.array()?),
+            length: u32::from_le_bytes(bytes.array()?),
+            crc: u32::from_le_bytes(bytes.array()?),
+        })
+    }
+}
+
+impl Record {
+    /// Begins one, of a folder that had these stamps before it was listed.
+    pub fn new(stamps: &Stamps) -> Record {
+        let mut bytes = Vec::new();
+        bytes.extend(stamps.inode.to_le_bytes());
+        write_times([stamps.mtime, stamps.ctime], &mut bytes);
+        Record { bytes }
+    }
+
+    /// Adds a name, in the order of the paths, and what `known` has of it, where one is named.
+    pub fn push(&mut self, name: &[u8], kind: FileType, known: Option<(&Record, u32)>) {
+        let known = known.and_then(|(record, at)| record.bytes.get(known_range(at)));
+        self.push_raw(name, kind, known);
+    }
+
+    /// Returns the stamps; those of a folder that was changed just then are nobody's.
+    pub fn stamps(&self) -> Option<Stamps> {
+        let mut bytes = Bytes { rest: &self.bytes };
+        let inode = u64::from_le_bytes(bytes.array()?);
+        Some(Stamps { inode, mtime: bytes.time()?, ctime: bytes.time()? })
+    }
+
+    /// Returns the names, in the order of the paths.
+    pub fn entries(&self) -> Entries<'_> {
+        Entries { record: self, at: STAMPS_BYTES }
+    }
+
+    /// Returns a name.
+    pub fn name(&self, entry: &Entry) -> &[u8] {
+        self.bytes.get(entry.name.start as usize..entry.name.end as usize).unwrap_or_default()
+    }
+
+    /// Returns the bytes in which its names lie where its entries say.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns the bytes in which its names lie where its entries say.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    fn push_raw(&mut self, name: &[u8], kind: FileType, known: Option<&[u8]>) {
+        let kind = match (kind, known) {
+            (FileType::Directory, _) => b'd',
+            (FileType::RegularFile, None) => b'f',
+            (FileType::RegularFile, Some(_)) => b'k',
+            (FileType::Symlink, _) => b'l',
+            _ => b's',
+        };
+        self.bytes.push(kind);
+        // No file system has names as long as that.
+        self.bytes.extend(u16::try_from(name.len()).unwrap_or(0).to_le_bytes());
+        self.bytes.extend_from_slice(name);
+        if kind == b'k' {
+            self.bytes.extend_from_slice(known.unwrap_or_default());
         }
     }
 
-    fn next_block(&mut self) -> Option<()> {
-        let blocks = self.blocks.as_mut()?;
-        let mut head = [0; 8];
-        blocks.read_exact(&mut head).ok()?;
-        let (length, crc) = head.split_at(4);
-        let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
-        if length == 0 || length > BLOCK_BYTES_MAX {
-            return None;
-        }
-        self.block.resize(length, 0);
-        blocks.read_exact(&mut self.block).ok()?;
-        self.at = 0;
-        (crc_of(&self.block).to_le_bytes() == crc).then_some(())
+    /// Whether it can be read to its end, and its names are names.
+    fn is_sound(&self) -> bool {
+        let is_name = |entry: Entry| {
+            let name = self.name(&entry);
+            !matches!(name, b"" | b"." | b"..") && memchr::memchr2(b'/', 0, name).is_none()
+        };
+        let mut entries = self.entries();
+        let are_names = entries.by_ref().all(is_name);
+        are_names && entries.at == self.bytes.len()
     }
+}
 
-    fn read_entry(&mut self, mut path: Vec<u8>) -> Option<Entry> {
-        let mut bytes = Bytes { rest: self.block.get(self.at..)? };
-        let shared = usize::from(u16::from_le_bytes(bytes.array()?));
-        let length = usize::from(u16::from_le_bytes(bytes.array()?));
-        (shared <= path.len() && length <= PATH_BYTES_MAX).then_some(())?;
-        path.truncate(shared);
-        path.extend_from_slice(bytes.take(length)?);
-        let marks = Marks::read(&mut bytes)?;
-        let digest = bytes.array()?;
-        self.at = self.block.len() - bytes.rest.len();
-        Some(Entry { path, marks, digest })
+/// Returns what a file held when it was hashed, by what the bytes of a record say at `at`, if its
+/// inode says that it does so still.
+pub fn known(record: &[u8], at: u32, marks: &Marks) -> Option<Signature> {
+    let mut bytes = Bytes { rest: record.get(known_range(at))? };
+    let then = Marks::read(&mut bytes)?;
+    let digest = bytes.array()?;
+    (then == *marks).then_some(Signature::Sha256 { digest, executable: marks.executable })
+}
+
+/// The names of a record; they end early where it is damaged.
+pub struct Entries<'r> {
+    record: &'r Record,
+    at: usize,
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        let all = &self.record.bytes;
+        let mut bytes = Bytes { rest: all.get(self.at..)? };
+        let [kind] = bytes.array()?;
+        let length = u16::from_le_bytes(bytes.array()?);
+        let start = u32::try_from(all.len() - bytes.rest.len()).ok()?;
+        bytes.take(usize::from(length))?;
+        let end = start.checked_add(u32::from(length))?;
+        let kind = match kind {
+            b'd' => (FileType::Directory, None),
+            b'f' => (FileType::RegularFile, None),
+            b'k' => (FileType::RegularFile, Some(end)),
+            b'l' => (FileType::Symlink, None),
+            b's' => (FileType::Unknown, None),
+            _ => return None,
+        };
+        if kind.1.is_some() {
+            bytes.take(KNOWN_BYTES)?;
+        }
+        self.at = all.len() - bytes.rest.len();
+        Some(Entry { name: start..end, kind: kind.0, known: kind.1 })
     }
 }
 
@@ -209,8 +374,9 @@ impl NewIndex {
             name,
             file: BufWriter::with_capacity(BLOCK_BYTES, File::from(fd)),
             began_s: 0,
-            block: Vec::with_capacity(BLOCK_BYTES_MAX),
-            path: Vec::new(),
+            offset: HEAD_BYTES as u64,
+            table: Vec::new(),
+            record: Record { bytes: Vec::new() },
         };
         let head = [MAGIC, &root.device.to_le_bytes()].concat();
         index.file.write_all(&head).and_then(|()| index.file.flush()).ok()?;
@@ -218,32 +384,44 @@ impl NewIndex {
         Some(index)
     }
 
-    /// Adds a file, in ascending order; one that was changed just now is left out.
+    /// Whether what has these times was changed long enough ago to be told from a later change.
+    pub fn is_settled(&self, stamps: &Stamps) -> bool {
+        self.is_old(stamps.mtime, stamps.ctime)
+    }
+
+    /// Adds a folder: what `record` says, but for the files that were hashed. What was changed just
+    /// now is not told.
     ///
     /// # Errors
     /// It cannot be written: the index is given up.
-    pub fn add(
-        &mut self,
-        path: &[u8],
-        marks: &Marks,
-        signature: &Signature,
-    ) -> std::io::Result<()> {
-        let Signature::Sha256 { digest, .. } = signature else { return Ok(()) };
-        let newest = marks.mtime.0.max(marks.ctime.0);
-        if newest >= self.began_s - GRAIN_S {
-            return Ok(());
+    pub fn add(&mut self, record: &Record, news: &[News]) -> std::io::Result<()> {
+        let Some(stamps) = record.stamps() else { return Ok(()) };
+        let never = Stamps { mtime: (0, NEVER_NS), ctime: (0, NEVER_NS), ..stamps };
+        let is_settled = self.is_settled(&stamps);
+        let mut told = Record { bytes: std::mem::take(&mut self.record.bytes) };
+        told.bytes.clear();
+        told.bytes.extend(Record::new(if is_settled { &stamps } else { &never }).bytes);
+        let mut news = news.iter().peekable();
+        let mut known = Vec::with_capacity(KNOWN_BYTES);
+        for (number, entry) in (0..).zip(record.entries()) {
+            let name = record.name(&entry);
+            let Some((_, hashed)) = news.next_if(|(at, _)| *at == number) else {
+                let known = entry.known.map(|known| (record, known));
+                told.push(name, entry.kind, known);
+                continue;
+            };
+            known.clear();
+            if let Some((marks, Signature::Sha256 { digest, .. })) = hashed
+                && self.is_old(marks.mtime, marks.ctime)
+            {
+                marks.write(&mut known);
+                known.extend_from_slice(digest);
+            }
+            told.push_raw(name, entry.kind, (!known.is_empty()).then_some(&known));
         }
-        let alike = self.path.iter().zip(path).take_while(|(a, b)| a == b).count();
-        let shared = if self.block.is_empty() { 0 } else { alike };
-        let rest = path.get(shared..).unwrap_or_default();
-        self.block.extend(u16::try_from(shared).unwrap_or(0).to_le_bytes());
-        self.block.extend(u16::try_from(rest.len()).unwrap_or(0).to_le_bytes());
-        self.block.extend_from_slice(rest);
-        marks.write(&mut self.block);
-        self.block.extend_from_slice(digest);
-        self.path.clear();
-        self.path.extend_from_slice(path);
-        if self.block.len() >= BLOCK_BYTES { self.end_block() } else { Ok(()) }
+        self.end_record(stamps.inode, &told.bytes)?;
+        self.record = told;
+        Ok(())
     }
 
     /// Puts the index into the old one's place.
@@ -251,22 +429,32 @@ impl NewIndex {
     /// # Errors
     /// It cannot be written; the old one stays.
     pub fn finish(mut self) -> std::io::Result<()> {
-        self.end_block()?;
+        // A folder that is seen at two places has two records, of one content.
+        self.table.sort_unstable_by_key(|place| place.inode);
+        self.table.dedup_by_key(|place| place.inode);
+        let mut table = Vec::with_capacity(self.table.len() * PLACE_BYTES + TRAILER_BYTES);
+        self.table.iter().for_each(|place| place.write(&mut table));
+        let crc = crc_of(&table);
+        table.extend(self.offset.to_le_bytes());
+        table.extend(crc.to_le_bytes());
+        self.file.write_all(&table)?;
         self.file.flush()?;
-        // Not synced: what a crash leaves of it has blocks of another checksum.
+        // Not synced: what a crash leaves of it has records of another checksum.
         rustix::fs::renameat(&self.folder, &self.name, &self.folder, NAME)?;
         Ok(())
     }
 
-    fn end_block(&mut self) -> std::io::Result<()> {
-        if self.block.is_empty() {
-            return Ok(());
-        }
-        let length = u32::try_from(self.block.len()).unwrap_or(0);
-        self.file.write_all(&length.to_le_bytes())?;
-        self.file.write_all(&crc_of(&self.block).to_le_bytes())?;
-        self.file.write_all(&self.block)?;
-        self.block.clear();
+    fn is_old(&self, mtime: (i64, u32), ctime: (i64, u32)) -> bool {
+        mtime.0.max(ctime.0) < self.began_s - GRAIN_S
+    }
+
+    fn end_record(&mut self, inode: u64, bytes: &[u8]) -> std::io::Result<()> {
+        // One folder of more than 4 GiB of names is listed each time.
+        let Ok(length) = u32::try_from(bytes.len()) else { return Ok(()) };
+        self.file.write_all(bytes)?;
+        let place = Place { inode, offset: self.offset, length, crc: crc_of(bytes) };
+        self.table.push(place);
+        self.offset += u64::from(length);
         Ok(())
     }
 }
@@ -278,7 +466,7 @@ impl Drop for NewIndex {
     }
 }
 
-/// The rest of a block.
+/// The rest of a text.
 struct Bytes<'b> {
     rest: &'b [u8],
 }
@@ -293,6 +481,29 @@ impl<'b> Bytes<'b> {
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.take(N)?.try_into().ok()
     }
+
+    fn time(&mut self) -> Option<(i64, u32)> {
+        Some((i64::from_le_bytes(self.array()?), u32::from_le_bytes(self.array()?)))
+    }
+}
+
+fn write_times(times: [(i64, u32); 2], out: &mut Vec<u8>) {
+    for (s, ns) in times {
+        out.extend(s.to_le_bytes());
+        out.extend(ns.to_le_bytes());
+    }
+}
+
+fn known_range(at: u32) -> Range<usize> {
+    let at = at as usize;
+    at..at.saturating_add(KNOWN_BYTES)
+}
+
+/// Whether the file system of a folder is known to keep the times of folders.
+fn keeps_folder_times(folder: BorrowedFd<'_>) -> bool {
+    let Ok(stat) = rustix::fs::fstatfs(folder) else { return false };
+    // The type is wider than what it holds on some machines, and signed on others.
+    KEEPS_FOLDER_TIMES.contains(&(stat.f_type as u32))
 }
 
 /// The folder of the program's own things, if there is one.
@@ -310,124 +521,4 @@ fn crc_of(bytes: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    fn marks(inode: u64) -> Marks {
-        Marks { inode, size_bytes: 3, executable: true, mtime: (5, 6), ctime: (7, 8) }
-    }
-
-    fn signature(n: u64) -> Signature {
-        Signature::Sha256 { digest: [n as u8; 32], executable: true }
-    }
-
-    fn tree() -> (tempfile::TempDir, Root) {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join(".remsync.d")).unwrap();
-        let root = Root::open(dir.path()).unwrap();
-        (dir, root)
-    }
-
-    /// Paths that ascend, enough for some blocks.
-    fn paths() -> Vec<Vec<u8>> {
-        let mut paths = vec![b"a.b".to_vec(), b"a/b".to_vec(), b"a/b.c".to_vec()];
-        paths.extend((0..3_000).map(|n| format!("folder/file {n:05}").into_bytes()));
-        paths.push(vec![b'x'; PATH_BYTES_MAX]);
-        paths
-    }
-
-    fn write(root: &Root) {
-        let mut index = NewIndex::begin(root).unwrap();
-        for (n, path) in (1..).zip(paths()) {
-            index.add(&path, &marks(n), &signature(n)).unwrap();
-        }
-        index.finish().unwrap();
-    }
-
-    #[test]
-    fn what_is_written_is_found_in_ascending_order() {
-        let (dir, root) = tree();
-        assert_eq!(Index::open(&root).find(b"a/b", &marks(1)), None);
-        write(&root);
-        let mut index = Index::open(&root);
-        for (n, path) in (1..).zip(paths()) {
-            assert_eq!(index.find(&path, &marks(n)), Some(signature(n)), "{n}");
-        }
-        assert_eq!((index.find(b"y", &marks(1)), index.gone), (None, 0));
-        // New files between, files that are gone, files that are others now.
-        let mut index = Index::open(&root);
-        assert_eq!(index.find(b"a", &marks(1)), None);
-        assert_eq!(index.find(b"a/b", &marks(9)), None);
-        assert_eq!(index.find(b"a/b.b", &marks(1)), None);
-        assert_eq!(index.find(b"folder/file 00007", &marks(11)), Some(signature(11)));
-        assert_eq!(index.gone, 9);
-        let left = fs::read_dir(dir.path().join(".remsync.d")).unwrap().count();
-        assert_eq!(left, 1, "no draft is left");
-    }
-
-    #[test]
-    fn each_mark_counts() {
-        let (_dir, root) = tree();
-        write(&root);
-        let same = marks(1);
-        for other in [
-            Marks { inode: 2, ..same },
-            Marks { size_bytes: 4, ..same },
-            Marks { executable: false, ..same },
-            Marks { mtime: (5, 7), ..same },
-            Marks { mtime: (4, 6), ..same },
-            Marks { ctime: (7, 9), ..same },
-            Marks { ctime: (8, 8), ..same },
-        ] {
-            assert_eq!(Index::open(&root).find(b"a.b", &other), None, "{other:?}");
-        }
-        assert!(Index::open(&root).find(b"a.b", &same).is_some());
-    }
-
-    #[test]
-    fn what_changed_just_now_is_not_believed() {
-        let (_dir, root) = tree();
-        let mut index = NewIndex::begin(&root).unwrap();
-        let began = index.began_s;
-        let at =
-            |mtime: i64, ctime: i64| Marks { mtime: (mtime, 0), ctime: (ctime, 0), ..marks(1) };
-        let cases = [
-            ("1", at(began, 0), false),
-            ("2", at(0, began), false),
-            ("3", at(0, began - GRAIN_S), false),
-            ("4", at(0, began - GRAIN_S - 1), true),
-            ("5", at(began + 100, 0), false),
-        ];
-        for (path, marks, _) in &cases {
-            index.add(path.as_bytes(), marks, &signature(1)).unwrap();
-        }
-        index.finish().unwrap();
-        for (path, marks, is_kept) in &cases {
-            let found = Index::open(&root).find(path.as_bytes(), marks);
-            assert_eq!(found.is_some(), *is_kept, "{path}");
-        }
-    }
-
-    #[test]
-    fn damage_costs_time_and_nothing_else() {
-        let (dir, root) = tree();
-        write(&root);
-        let path = dir.path().join(".remsync.d/index");
-        let sound = fs::read(&path).unwrap();
-        let all = paths();
-        for n in 0..200 {
-            let at = n * (sound.len() / 200);
-            let mut flipped = sound.clone();
-            flipped[at] ^= 1 << (n % 8);
-            for bytes in [&flipped[..], &sound[..at]] {
-                fs::write(&path, bytes).unwrap();
-                let mut index = Index::open(&root);
-                for (n, path) in (1..).zip(&all) {
-                    let found = index.find(path, &marks(n));
-                    assert!(found.is_none() || found == Some(signature(n)), "{at}");
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -1,9 +1,10 @@
 //! The scan: which regular files are in a tree, and what they hold.
 //!
 //! Threads list folders and look at inodes ([`super::walk`]); one goes through what they listed, in
-//! the order of the paths, so that two scans of one tree tell the same, and asks the index. What
-//! that does not know goes back to the threads, to be hashed.
+//! the order of the paths, so that two scans of one tree tell the same. What the index does not know
+//! goes back to the threads, to be hashed.
 
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{FileType, RawDir};
@@ -14,8 +15,8 @@ use crate::model::project::Format;
 use crate::model::{Listing, Signature};
 
 use super::beneath;
-use super::index::{Index, Marks, NewIndex};
-use super::walk::{self, Hashed, Listed, Yard};
+use super::index::{self, Index, Marks, NewIndex};
+use super::walk::{self, Hashed, Listed, Source, Yard};
 use super::{Found, Root, TreeError};
 
 /// Bytes of names asked for at once.
@@ -54,7 +55,7 @@ pub struct Scan {
 /// Whether a path is wanted, or why that cannot be told. Many threads ask.
 pub type Wants<'w> = dyn Fn(&[u8], Kind) -> Result<bool, String> + Sync + 'w;
 
-/// Files that were hashed, from which on an index is written anew.
+/// Files that were hashed, and folders that were listed, from which on an index is written anew.
 const NEWS_MIN: usize = 64;
 /// Bytes that were hashed, from which on it is.
 const NEWS_BYTES_MIN: u64 = 8 << 20;
@@ -79,19 +80,20 @@ impl Root {
 
         let is_indexed = format == Format::V2_0;
         let new_index = if is_indexed { NewIndex::begin(self) } else { None };
-        let index = is_indexed.then(|| Index::open(self));
+        let index = if is_indexed { Index::open(self) } else { None };
         let scan = Scan { root_is_empty, ..Scan::default() };
-        let (mut gathering, hashed) = walk::walk(self, format, top, wants, |yard| {
-            let mut gathering = Gathering { scan, index, failed: Vec::new() };
+        let asked = (wants, index.as_ref());
+        let (gathering, hashed) = walk::walk(self, format, top, asked, |yard| {
+            let mut gathering = Gathering { scan, noted: Vec::new(), failed: Vec::new() };
             gathering.go(yard);
             gathering
         });
-        let gone = gathering.index.take().map_or(0, |index| index.gone);
-        let Gathering { mut scan, mut failed, .. } = gathering;
+        let Gathering { mut scan, noted, mut failed } = gathering;
         let news = scan.enter(hashed, &mut failed);
-        if let Some(new_index) = new_index.filter(|_| news.is_enough(gone)) {
+        if let Some(new_index) = new_index.filter(|new| news.is_enough(&noted, index.as_ref(), new))
+        {
             // A disk that is full keeps nobody from seeing what is there.
-            let _ = news.write(new_index, Index::open(self), &scan.files);
+            let _ = news.write(new_index, index.as_ref(), &noted, &scan.files);
         }
         failed.sort_unstable();
         scan.files.retain(|at| failed.binary_search(&at).is_err());
@@ -103,15 +105,24 @@ impl Root {
 /// What goes through the folders in order.
 struct Gathering {
     scan: Scan,
-    index: Option<Index>,
+    noted: Vec<Noted>,
     /// Places in the listing of what turned out to be nothing.
     failed: Vec<usize>,
+}
+
+/// What a new index needs of a folder.
+struct Noted {
+    source: Source,
+    /// The numbers of the names of files that are hashed, and their places in the listing.
+    hashed: Vec<(u32, usize)>,
 }
 
 /// A folder that is gone through, and how far.
 struct Folder {
     listed: Listed,
     at: usize,
+    /// Its place among what is noted.
+    noted: usize,
     /// How much of the path is its own.
     length: usize,
 }
@@ -132,7 +143,10 @@ impl Gathering {
                     return self.unknown(&[], "the walk through the tree broke off");
                 };
                 self.count(&mut listed);
-                folders.push(Folder { listed, at: 0, length });
+                let noted = self.noted.len();
+                let source = mem::replace(&mut listed.source, Source::None);
+                self.noted.push(Noted { source, hashed: Vec::new() });
+                folders.push(Folder { listed, at: 0, noted, length });
             }
             let Some(folder) = folders.last_mut() else { return };
             path.truncate(folder.length);
@@ -147,14 +161,15 @@ impl Gathering {
             path.extend_from_slice(folder.listed.name(thing));
             match &thing.kind {
                 walk::What::Folder(place) => entered = Some(*place),
-                walk::What::File(marks) => {
-                    let known = marks.as_ref().and_then(|marks| {
-                        let signature = self.index.as_mut()?.find(&path, marks)?;
-                        Some(marks.found(signature))
-                    });
+                walk::What::File(known) => {
                     let at = self.scan.files.len();
                     match self.scan.files.push(&path, known.unwrap_or(NOT_YET)) {
-                        Ok(true) if known.is_none() => yard.hash(&folder.listed, thing, at),
+                        Ok(true) if known.is_none() => {
+                            yard.hash(&folder.listed, thing, at);
+                            if let Some(noted) = self.noted.get_mut(folder.noted) {
+                                noted.hashed.push((thing.number, at));
+                            }
+                        }
                         Ok(true) => {}
                         Ok(false) => self.unknown(&path, "a name that is there twice"),
                         Err(fault) => self.unknown(&path, fault),
@@ -210,29 +225,53 @@ impl Scan {
 
 impl News {
     /// Whether writing the index anew saves more than it takes.
-    fn is_enough(&self, gone: usize) -> bool {
-        self.marks.len() + gone >= NEWS_MIN || self.bytes >= NEWS_BYTES_MIN
+    fn is_enough(&self, noted: &[Noted], old: Option<&Index>, new: &NewIndex) -> bool {
+        let count = |is_so: &dyn Fn(&Source) -> bool| {
+            noted.iter().filter(|noted| is_so(&noted.source)).count()
+        };
+        let knows_names = old.is_none_or(Index::knows_names);
+        let listed = count(&|source| match source {
+            Source::New(record) if knows_names => {
+                record.stamps().is_some_and(|stamps| new.is_settled(&stamps))
+            }
+            _ => false,
+        });
+        let met = count(&|source| !matches!(source, Source::None));
+        let gone = old.map_or(0, Index::folders).saturating_sub(met);
+        self.marks.len() + listed + gone >= NEWS_MIN || self.bytes >= NEWS_BYTES_MIN
     }
 
-    /// Writes what the old index had of these files, and what was hashed now.
+    /// Writes what the old index had of these folders, and what was found and hashed now.
     fn write(
         &self,
         mut index: NewIndex,
-        mut old: Index,
+        old: Option<&Index>,
+        noted: &[Noted],
         files: &Listing<Found>,
     ) -> std::io::Result<()> {
-        let mut news = self.marks.iter().peekable();
-        for (at, (path, found)) in files.iter().enumerate() {
-            match news.next_if(|(news, _)| *news == at) {
-                Some((_, marks)) => index.add(path, marks, &found.signature)?,
-                None => {
-                    if let Some((marks, signature)) = old.entry_of(path) {
-                        index.add(path, &marks, &signature)?;
-                    }
+        for Noted { source, hashed } in noted {
+            let kept;
+            let record = match source {
+                Source::None => continue,
+                Source::New(record) => record,
+                Source::Old(stamps) => {
+                    kept = old.and_then(|old| old.folder(stamps));
+                    let Some(record) = &kept else { continue };
+                    record
                 }
-            }
+            };
+            let news: Vec<index::News> =
+                hashed.iter().map(|(number, at)| (*number, self.of(*at, files))).collect();
+            index.add(record, &news)?;
         }
         index.finish()
+    }
+
+    /// Returns what was found of the file at this place of the listing, if it could be hashed.
+    fn of(&self, at: usize, files: &Listing<Found>) -> Option<(Marks, Signature)> {
+        let news = self.marks.binary_search_by_key(&at, |(at, _)| *at).ok()?;
+        let (_, marks) = self.marks.get(news)?;
+        Some((*marks, files.found(at)?.signature))
     }
 }
 
@@ -254,65 +293,4 @@ pub fn names(folder: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, FileType)>, Errno> 
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::model::Signature;
-
-    const LIE: Signature = Signature::Sha256 { digest: [7; 32], executable: false };
-
-    fn scan(root: &Root) -> Listing<Found> {
-        root.scan(Format::V2_0, &|_, _| Ok(true)).unwrap().files
-    }
-
-    /// An index that lies shows which files are read: those whose inode says anything else.
-    #[test]
-    fn what_the_index_knows_is_not_read_and_what_changed_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
-        fs::create_dir_all(at(".remsync.d")).unwrap();
-        let names = ["chmod", "edited", "grown", "put/there", "renamed", "same", "touched"];
-        fs::create_dir(at("put")).unwrap();
-        for name in names {
-            fs::write(at(name), "text").unwrap();
-        }
-        let root = Root::open(dir.path()).unwrap();
-        // As they are believed: changed long enough before they are hashed.
-        std::thread::sleep(Duration::from_millis(3_100));
-        let mut index = NewIndex::begin(&root).unwrap();
-        for name in names {
-            let marks = Marks::of(&rustix::fs::stat(at(name)).unwrap());
-            index.add(name.as_bytes(), &marks, &LIE).unwrap();
-        }
-        index.finish().unwrap();
-        assert!(scan(&root).iter().all(|(_, found)| found.signature == LIE));
-
-        let times = |name: &str| fs::metadata(at(name)).unwrap().modified().unwrap();
-        let restore = |name: &str, time| {
-            fs::File::options().write(true).open(at(name)).unwrap().set_modified(time).unwrap();
-        };
-        // The same size and modification time, as cp -p and some editors leave it.
-        let time = times("edited");
-        fs::write(at("edited"), "TEXT").unwrap();
-        restore("edited", time);
-        fs::write(at("new"), "TEXT").unwrap();
-        restore("new", times("put/there"));
-        fs::rename(at("new"), at("put/there")).unwrap();
-        fs::write(at("grown"), "texts").unwrap();
-        restore("touched", time + Duration::from_secs(1));
-        fs::set_permissions(at("chmod"), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::rename(at("renamed"), at("moved")).unwrap();
-        let read: Vec<String> = scan(&root)
-            .iter()
-            .filter(|(_, found)| found.signature != LIE)
-            .map(|(path, _)| String::from_utf8_lossy(path).into_owned())
-            .collect();
-        assert_eq!(read, ["chmod", "edited", "grown", "moved", "put/there", "touched"]);
-        // Nor is it asked for the other format, whose signatures it does not have.
-        let sums = root.scan(Format::V1_3, &|_, _| Ok(true)).unwrap().files;
-        assert!(sums.iter().all(|(_, found)| matches!(found.signature, Signature::Sum(_))));
-    }
-}
+mod tests;

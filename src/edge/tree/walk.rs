@@ -19,7 +19,7 @@ use crate::model::path::is_reserved_part;
 use crate::model::project::Format;
 
 use super::beneath::{self, Leaf, Step};
-use super::index::Marks;
+use super::index::{self, Entry, Index, Marks, Record, Stamps};
 use super::scan::{Kind, Wants};
 use super::{Found, Root, Unknown, hash};
 
@@ -38,6 +38,8 @@ pub(super) struct Listed {
     names: Vec<u8>,
     /// What is wanted in it, in the order of the paths.
     pub things: Vec<Thing>,
+    /// What the index is to know of it.
+    pub source: Source,
     /// What could not be looked at, and why.
     pub unknown: Vec<(Vec<u8>, String)>,
     /// Symbolic links with wanted names.
@@ -48,19 +50,39 @@ pub(super) struct Listed {
     pub empty_folders: u64,
 }
 
+/// What the index is to know of a folder.
+pub(super) enum Source {
+    /// Nothing.
+    None,
+    /// What it knows already of the folder with these stamps.
+    Old(Stamps),
+    /// This, but for what is hashed.
+    New(Record),
+}
+
 /// One thing in a folder.
 pub(super) struct Thing {
     name: Range<u32>,
+    /// The number of its name, of all in the folder.
+    pub number: u32,
     /// What it is.
     pub kind: What,
+}
+
+/// A name in a folder.
+struct Name {
+    at: Range<u32>,
+    kind: FileType,
+    /// Where in the record of the folder it stands what the file held.
+    known: Option<u32>,
 }
 
 /// What a thing in a folder is.
 pub(super) enum What {
     /// A folder; by this number its listing is asked for.
     Folder(usize),
-    /// A regular file, and what its inode says; `None` where that is to be seen yet.
-    File(Option<Marks>),
+    /// A regular file, and what it holds; `None` where it has to be hashed.
+    File(Option<Found>),
 }
 
 /// What came of hashing the file with this number: `None` where it is gone.
@@ -71,6 +93,7 @@ pub(super) struct Yard<'a, 'w> {
     root: &'a Root,
     format: Format,
     wants: &'a Wants<'w>,
+    index: Option<&'a Index>,
     board: Mutex<Board>,
     /// Something may be done.
     work: Condvar,
@@ -120,11 +143,12 @@ pub(super) fn walk<T>(
     root: &Root,
     format: Format,
     top: OwnedFd,
-    wants: &Wants<'_>,
+    (wants, index): (&Wants<'_>, Option<&Index>),
     go: impl FnOnce(&Yard<'_, '_>) -> T,
 ) -> (T, Vec<Hashed>) {
     let board = Mutex::new(Board { next: 1, ..Board::default() });
-    let yard = Yard { root, format, wants, board, work: Condvar::new(), listed: Condvar::new() };
+    let (work, listed) = (Condvar::new(), Condvar::new());
+    let yard = Yard { root, format, wants, index, board, work, listed };
     let threads = thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX));
     thread::scope(|scope| {
         let yard = &yard;
@@ -251,32 +275,83 @@ impl Yard<'_, '_> {
     fn list(&self, folder: OwnedFd, path: &mut Vec<u8>, depth: usize) -> Listed {
         let mut listed = Listed::new();
         let folder = Arc::new(folder);
-        let entries = match listed.read(&folder) {
-            Ok(entries) => entries,
+        let (names, old) = match self.names(&mut listed, &folder) {
+            Ok(names) => names,
             Err(errno) => {
                 listed.unknown(path, beneath::unreadable(errno));
                 return listed;
             }
         };
-        listed.empty_folders = u64::from(entries.is_empty() && !path.is_empty());
+        listed.empty_folders = u64::from(names.is_empty() && !path.is_empty());
+        listed.things.reserve(names.len());
         let length = path.len();
         let mut folders = Vec::new();
-        for (name, kind) in entries {
-            if is_reserved_part(listed.at(&name)) {
+        for (number, name) in (0..).zip(names) {
+            if is_reserved_part(listed.at(&name.at)) {
                 continue;
             }
             if length > 0 {
                 path.push(b'/');
             }
-            path.extend_from_slice(listed.at(&name));
-            if !self.root.is_own(path) && self.is_wanted(&mut listed, path, kind) {
-                self.enter(&mut listed, &folder, name, kind, path, &mut folders);
+            path.extend_from_slice(listed.at(&name.at));
+            if !self.root.is_own(path) && self.is_wanted(&mut listed, path, name.kind) {
+                match name.kind {
+                    FileType::Directory => {
+                        folders.push((listed.things.len(), [&path[..], b"/"].concat()));
+                        listed.push(name.at, number, What::Folder(0));
+                    }
+                    FileType::RegularFile => {
+                        let found = self.found(&listed, &folder, &name, old.as_ref());
+                        listed.push(name.at, number, What::File(found));
+                    }
+                    FileType::Symlink => listed.links += 1,
+                    _ => listed.specials += 1,
+                }
             }
             path.truncate(length);
         }
         self.list_later(&folder, folders, depth + 1, &mut listed);
         listed.folder = Some(folder);
         listed
+    }
+
+    /// Returns the names in a folder, in the order of the paths, and the record that has what the
+    /// files held, if that is another text than the names. The index knows the names where the
+    /// folder is as it was.
+    fn names(
+        &self,
+        listed: &mut Listed,
+        folder: &OwnedFd,
+    ) -> Result<(Vec<Name>, Option<Record>), Errno> {
+        if self.format == Format::V1_3 {
+            return Ok((listed.read(folder)?, None));
+        }
+        // Before it is listed: what changes meanwhile moves the stamps.
+        let stamps = Stamps::of(&rustix::fs::fstat(folder)?);
+        let old = self.index.and_then(|index| Some((index, index.folder(&stamps)?)));
+        let Some((index, old)) = old else {
+            let names = listed.read(folder)?;
+            listed.keep(&stamps, &names, None);
+            return Ok((names, None));
+        };
+        if index.knows_names() && old.stamps() == Some(stamps) {
+            let of_entry = |entry| {
+                let Entry { name: at, kind, known } = entry;
+                Name { at, kind, known }
+            };
+            let names = old.entries().map(of_entry).collect();
+            listed.source = Source::Old(stamps);
+            listed.names = old.into_bytes();
+            return Ok((names, None));
+        }
+        let mut names = listed.read(folder)?;
+        let known: HashMap<&[u8], u32> =
+            old.entries().filter_map(|entry| Some((old.name(&entry), entry.known?))).collect();
+        for name in &mut names {
+            name.known = known.get(listed.at(&name.at)).copied();
+        }
+        listed.keep(&stamps, &names, Some(&old));
+        Ok((names, Some(old)))
     }
 
     fn is_wanted(&self, listed: &mut Listed, path: &[u8], kind: FileType) -> bool {
@@ -290,37 +365,22 @@ impl Yard<'_, '_> {
         }
     }
 
-    fn enter(
+    /// Returns what a file holds, if its inode says what it said when it was hashed.
+    fn found(
         &self,
-        listed: &mut Listed,
+        listed: &Listed,
         folder: &OwnedFd,
-        name: Range<u32>,
-        kind: FileType,
-        path: &[u8],
-        folders: &mut Vec<(usize, Vec<u8>)>,
-    ) {
-        match kind {
-            FileType::Directory => {
-                folders.push((listed.things.len(), [path, b"/"].concat()));
-                listed.things.push(Thing { name, kind: What::Folder(0) });
-            }
-            FileType::RegularFile => {
-                let marks = match self.format {
-                    Format::V2_0 => self.marks(folder, listed.at(&name)),
-                    Format::V1_3 => None,
-                };
-                listed.things.push(Thing { name, kind: What::File(marks) });
-            }
-            FileType::Symlink => listed.links += 1,
-            _ => listed.specials += 1,
-        }
-    }
-
-    /// Returns what the inode of a file says, if it is one of this device.
-    fn marks(&self, folder: &OwnedFd, name: &[u8]) -> Option<Marks> {
+        name: &Name,
+        old: Option<&Record>,
+    ) -> Option<Found> {
+        let known = name.known?;
+        let record = old.map_or(&*listed.names, Record::bytes);
+        let name = listed.at(&name.at);
         let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        (is_file && stat.st_dev == self.root.device).then(|| Marks::of(&stat))
+        (is_file && stat.st_dev == self.root.device).then_some(())?;
+        let marks = Marks::of(&stat);
+        Some(marks.found(index::known(record, known, &marks)?))
     }
 
     fn list_later(
@@ -366,6 +426,7 @@ impl Listed {
             folder: None,
             names: Vec::new(),
             things: Vec::new(),
+            source: Source::None,
             unknown: Vec::new(),
             links: 0,
             specials: 0,
@@ -388,9 +449,22 @@ impl Listed {
         self.unknown.push((path.to_vec(), why.to_string()));
     }
 
-    /// Reads the names in a folder; returns where they are and what they name, in the order of the
-    /// paths: a folder as if its name had the slash that follows.
-    fn read(&mut self, folder: &OwnedFd) -> Result<Vec<(Range<u32>, FileType)>, Errno> {
+    fn push(&mut self, name: Range<u32>, number: u32, kind: What) {
+        self.things.push(Thing { name, number, kind });
+    }
+
+    /// Notes for the index what was read, and what is known of it.
+    fn keep(&mut self, stamps: &Stamps, names: &[Name], old: Option<&Record>) {
+        let mut record = Record::new(stamps);
+        for name in names {
+            record.push(self.at(&name.at), name.kind, old.zip(name.known));
+        }
+        self.source = Source::New(record);
+    }
+
+    /// Reads the names in a folder, and returns them in the order of the paths: a folder as if its
+    /// name had the slash that follows.
+    fn read(&mut self, folder: &OwnedFd) -> Result<Vec<Name>, Errno> {
         let mut buffer = Vec::with_capacity(NAMES_BYTES);
         let mut raw = RawDir::new(folder, buffer.spare_capacity_mut());
         let mut entries = Vec::new();
@@ -412,10 +486,10 @@ impl Listed {
             let start = u32::try_from(self.names.len()).map_err(|_| Errno::OVERFLOW)?;
             self.names.extend_from_slice(name);
             let end = u32::try_from(self.names.len()).map_err(|_| Errno::OVERFLOW)?;
-            entries.push((start..end, kind));
+            entries.push(Name { at: start..end, kind, known: None });
         }
-        entries.sort_unstable_by(|(a, a_kind), (b, b_kind)| {
-            let (a, b) = (self.at(a), self.at(b));
+        entries.sort_unstable_by(|one, other| {
+            let (a, b) = (self.at(&one.at), self.at(&other.at));
             let shared = a.len().min(b.len());
             // Where one name begins another, what follows decides: a slash, or nothing.
             let next = |name: &[u8], kind: FileType| match name.get(shared) {
@@ -423,7 +497,7 @@ impl Listed {
                 None => (kind == FileType::Directory).then_some(b'/'),
             };
             let (a_head, b_head) = (a.get(..shared), b.get(..shared));
-            a_head.cmp(&b_head).then_with(|| next(a, *a_kind).cmp(&next(b, *b_kind)))
+            a_head.cmp(&b_head).then_with(|| next(a, one.kind).cmp(&next(b, other.kind)))
         });
         Ok(entries)
     }
