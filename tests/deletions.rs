@@ -18,21 +18,7 @@ const FORMATS: [&str; 2] = ["2.0", "1.3"];
 
 /// Two trees of one project, in step, with these files.
 fn pair(world: &World, format: &str) -> (Home, Home) {
-    let (a, b) = (world.home("a"), world.home("b"));
-    for (home, other) in [(&a, &b), (&b, &a)] {
-        home.run(&[
-            "init",
-            "--format",
-            format,
-            "--title",
-            "Test",
-            "--here",
-            &home.address,
-            "--remote",
-            &other.address,
-        ])
-        .done();
-    }
+    let (a, b) = world.pair_in(format);
     for name in ["f", "folder/f", "folder/g", "other/f", "other/g", "other/h"] {
         a.write(name, format!("{name}\n"));
     }

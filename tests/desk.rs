@@ -12,44 +12,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use support::{Home, ODD_NAMES, REMSYNC, World};
+use support::{Home, ODD_NAMES, REMSYNC, World, questions, settle, start};
 
 const BASE: &str = "one\ntwo\nthree\nfour\nfive\n";
-
-/// Makes the homes one project, each a remote of every other, with the files of the first.
-fn start(homes: &[&Home]) {
-    let (first, others) = homes.split_first().unwrap();
-    first.init(others).done();
-    first.run(&["broadcast"]).done();
-    for home in others {
-        home.deliver_all();
-        let id = home.first_entry();
-        home.run(&["accept", &id, "."]).done();
-        for other in others.iter().filter(|other| other.address != home.address) {
-            home.run(&["create", "remote", &other.address, "-"]).done();
-        }
-    }
-    settle(homes);
-    for home in others {
-        assert_eq!(home.files(), first.files());
-    }
-}
-
-/// Lets everybody broadcast and process until nothing is sent.
-fn settle(homes: &[&Home]) {
-    for _ in 0..12 {
-        homes.iter().for_each(|home| drop(home.run(&["broadcast"]).done()));
-        let sent: usize = homes.iter().map(|home| home.mails().len()).sum();
-        for home in homes {
-            let status = home.receive();
-            assert!(status <= 1, "{}: {status}", home.address);
-        }
-        if sent == 0 {
-            return;
-        }
-    }
-    panic!("the sites do not fall silent");
-}
 
 /// Two homes that both edited `path` since they agreed on `base`; b has a's edit as a question.
 fn conflict(path: &str, base: &str, ours: &str, theirs: &str) -> (World, Home, Home) {
@@ -62,12 +27,6 @@ fn conflict(path: &str, base: &str, ours: &str, theirs: &str) -> (World, Home, H
     a.run(&["broadcast"]).done();
     assert_eq!(b.receive(), 1);
     (world, a, b)
-}
-
-fn questions(home: &Home) -> Vec<String> {
-    let (document, _) = home.json(&["pending"]);
-    let questions = document["questions"].as_array().unwrap().iter();
-    questions.map(|question| question["question"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Runs `remsync` at a terminal of its own, with these lines typed; returns what is on the screen.

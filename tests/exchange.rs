@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 
-use support::{ODD_NAMES, World};
+use support::{ODD_NAMES, World, settle, start};
 
 #[test]
 fn two_sites_keep_a_tree_in_step() {
@@ -109,7 +109,7 @@ fn a_conflict_is_held_listed_and_answered() {
     let world = World::new();
     let (a, b) = (world.home("a"), world.home("b"));
     a.write("f", "base\n");
-    start(&a, &b);
+    start(&[&a, &b]);
     a.write("f", "of a\n");
     b.write("f", "of b\n");
     a.run(&["broadcast"]).done();
@@ -138,7 +138,7 @@ fn keeping_ours_is_not_asked_about_elsewhere() {
     let world = World::new();
     let (a, b) = (world.home("a"), world.home("b"));
     a.write("f", "base\n");
-    start(&a, &b);
+    start(&[&a, &b]);
     a.write("f", "of a\n");
     b.write("f", "of b\n");
     a.run(&["broadcast"]).done();
@@ -160,7 +160,7 @@ fn a_deletion_waits_for_a_word() {
     for name in ["keep", "one", "two", "three", "folder/four"] {
         a.write(name, name);
     }
-    start(&a, &b);
+    start(&[&a, &b]);
     a.remove("one");
     a.remove("folder/four");
     a.run(&["broadcast"]).done();
@@ -185,7 +185,7 @@ fn replayed_and_reordered_mail_changes_nothing() {
     let world = World::new();
     let (a, b) = (world.home("a"), world.home("b"));
     a.write("f", "1\n");
-    start(&a, &b);
+    start(&[&a, &b]);
     let mut mails = Vec::new();
     for text in ["2\n", "3\n"] {
         a.write("f", text);
@@ -215,7 +215,7 @@ fn most_files_gone_stops_a_broadcast() {
     for name in ["1", "2", "3", "4", "5"] {
         a.write(name, name);
     }
-    start(&a, &b);
+    start(&[&a, &b]);
     for name in ["1", "2", "3"] {
         a.remove(name);
     }
@@ -234,7 +234,7 @@ fn a_carrier_that_fails_is_not_believed() {
     let world = World::new();
     let (a, b) = (world.home("a"), world.home("b"));
     a.write("f", "1\n");
-    start(&a, &b);
+    start(&[&a, &b]);
     a.write("f", "2\n");
     let settings = fs::read_to_string(a.top.join("config.toml")).unwrap();
     fs::write(a.top.join("blocked"), "a file, no folder").unwrap();
@@ -254,7 +254,7 @@ fn packages_travel_as_files() {
     let world = World::new();
     let (a, b) = (world.home("a"), world.home("b"));
     a.write("f", "1\n");
-    start(&a, &b);
+    start(&[&a, &b]);
     a.write("f", "2\n");
     let stick = world.path().join("stick");
     a.run(&["broadcast", "--to", stick.to_str().unwrap()]).done();
@@ -269,7 +269,7 @@ fn a_dry_run_writes_nothing() {
     let world = World::new();
     let (a, b) = (world.home("a"), world.home("b"));
     a.write("f", "1\n");
-    start(&a, &b);
+    start(&[&a, &b]);
     a.write("f", "2\n");
     let before = state(&a);
     a.run(&["-n", "broadcast"]).done();
@@ -340,33 +340,4 @@ fn state(home: &support::Home) -> String {
     }
     lines.sort();
     lines.join("\n")
-}
-
-/// Makes the trees of two homes one project, in step.
-fn start(a: &support::Home, b: &support::Home) {
-    a.init(&[b]).done();
-    a.run(&["broadcast"]).done();
-    b.deliver_all();
-    let id = b.first_entry();
-    b.run(&["accept", &id, "."]).done();
-    settle(&[a, b]);
-    assert_eq!(a.files(), b.files());
-}
-
-/// Lets mail go round until nobody has anything to say.
-fn settle(homes: &[&support::Home]) {
-    for _ in 0..12 {
-        let mut sent = 0;
-        for home in homes {
-            home.run(&["broadcast"]).done();
-        }
-        for home in homes {
-            sent += home.mails().len();
-            assert!(home.receive() <= 1);
-        }
-        if sent == 0 {
-            return;
-        }
-    }
-    panic!("the sites do not fall silent");
 }

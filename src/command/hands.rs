@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 
 use crate::edge::kept::{Kept, Shelves};
-use crate::edge::queue::Queue;
+use crate::edge::queue::{Queue, QueueError};
 use crate::edge::runs::{RunLog, RunsError};
 use crate::edge::tree::{self, Arrival, PlaceFault, Staging, TreeError};
 use crate::format::digest::{digests_of, hex, sha256_of};
@@ -36,6 +36,23 @@ enum Origin {
     Package,
     /// It was made here: a merge.
     Here,
+}
+
+/// Why a package cannot be unpacked.
+enum Unstaged {
+    /// The queue does not have it any more.
+    Gone,
+    /// Something else, as it says.
+    Failed(String),
+}
+
+impl From<QueueError> for Unstaged {
+    fn from(error: QueueError) -> Unstaged {
+        match error {
+            QueueError::NotFound { .. } | QueueError::NoBytes { .. } => Unstaged::Gone,
+            error => Unstaged::Failed(error.to_string()),
+        }
+    }
 }
 
 /// Files from which on all are synced together.
@@ -179,14 +196,20 @@ impl<'a> DiskHands<'a> {
     }
 
     /// Unpacks a package from the queue, unless it is already.
-    fn ensure_staged(&mut self, package: [u8; 32]) -> Result<(), String> {
+    fn ensure_staged(&mut self, package: [u8; 32]) -> Result<(), Unstaged> {
         if !self.staged.contains_key(&package) {
-            let entry = self.queue.find(&hex(&package)).map_err(|error| error.to_string())?;
-            let file = self.queue.open_entry(&entry).map_err(|error| error.to_string())?;
-            let (_, staged) = stage(self.ground, file).map_err(|error| error.to_string())?;
+            let entry = self.queue.find(&hex(&package))?;
+            let file = self.queue.open_entry(&entry)?;
+            let (_, staged) =
+                stage(self.ground, file).map_err(|error| Unstaged::Failed(error.to_string()))?;
             self.staged.insert(package, staged);
         }
         Ok(())
+    }
+
+    /// Whether the package that holds a question's contents is not here any more.
+    pub fn is_gone(&mut self, from: Source) -> bool {
+        from.member.is_none() || matches!(self.ensure_staged(from.package), Err(Unstaged::Gone))
     }
 
     /// Copies a kept version to the bench, where the file system can by sharing its blocks.
@@ -224,11 +247,11 @@ impl<'a> DiskHands<'a> {
         from: Source,
         expected: Content,
     ) -> Put {
-        let Some(number) = from.member else {
-            return Put::Failed("its contents did not come".into());
-        };
-        if let Err(why) = self.ensure_staged(from.package) {
-            return Put::Failed(why);
+        let Some(number) = from.member else { return Put::Gone };
+        match self.ensure_staged(from.package) {
+            Ok(()) => {}
+            Err(Unstaged::Gone) => return Put::Gone,
+            Err(Unstaged::Failed(why)) => return Put::Failed(why),
         }
         let staged = self.staged.get(&from.package);
         let member = staged.and_then(|staged| {

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::edge::queue::Queue;
 use crate::edge::runs::RunLog;
 use crate::edge::state::State;
+use crate::edge::tree;
 use crate::model::knowledge::{Question, Row};
 use crate::model::limits::{PACKAGE_BYTES_MAX, PATH_PART_BYTES_MAX};
 use crate::model::path::escaped;
@@ -24,6 +25,7 @@ use crate::rules::classic;
 use crate::rules::observe::{Look, observe};
 use crate::rules::reconcile::{Difference, Point};
 use crate::rules::select::Selection;
+use crate::rules::settle::ask_again;
 use crate::rules::visit::{self, Answered, Hands, Put, Receipt, Source};
 
 use super::grammar::Decision;
@@ -331,9 +333,50 @@ impl Answering<'_> {
             Answered::ChangedMeanwhile => tell(format_args!(
                 "remsync: {label}: it changed meanwhile; look again and answer again."
             )),
+            Answered::InTheWay => self.tell_in_the_way(&label, &question.path),
+            Answered::Gone => self.tell_gone(&label, &from),
             Answered::Failed(why) => tell(format_args!("remsync: {label}: {why}.")),
         }
         Ok(())
+    }
+
+    /// Says what is in the way of an answer, and what frees it.
+    fn tell_in_the_way(&self, label: &str, path: &TreePath) {
+        let above = self.in_the_way_above(path);
+        match (&above, self.ground.root.look(path, self.ground.format)) {
+            (Some(above), _) => tell(format_args!("remsync: {label}: {above} is no folder.")),
+            (None, tree::Look::NotKnown(what)) => {
+                tell(format_args!("remsync: {label}: what is here is {what}."));
+            }
+            (None, _) => tell(format_args!("remsync: {label}: something was in the way.")),
+        }
+        tell(format_args!(
+            "  hint: move \"{}\" away and answer again; \"keep\" leaves what is here.",
+            above.as_ref().unwrap_or(path)
+        ));
+    }
+
+    /// Returns what is no folder and would have to be one.
+    fn in_the_way_above(&self, path: &TreePath) -> Option<TreePath> {
+        let is_none = |folder: &TreePath| {
+            matches!(self.look(folder), Look::Is(Content::File(_)) | Look::NotKnown(_))
+        };
+        path.folders().filter(is_none).last()
+    }
+
+    /// Says that the contents are gone, and how they come again.
+    fn tell_gone(&self, label: &str, from: &str) {
+        tell(format_args!("remsync: {label}: its package is not in the queue any more."));
+        match self.project.identity.format {
+            Format::V2_0 => tell(format_args!(
+                "  hint: \"remsync broadcast\" asks {from} for it again, and the question waits until \
+                 it comes; \"keep\" does not need it."
+            )),
+            Format::V1_3 => tell(format_args!(
+                "  hint: \"remsync -i broadcast {from}\" tells what is here, and what that site sends \
+                 next brings its own; \"keep\" does not need it."
+            )),
+        }
     }
 
     /// Says what refusing a deletion does at the others.
@@ -366,6 +409,9 @@ impl Answering<'_> {
         if self.ground.root.is_absent(&question.path) {
             return Answered::Failed("there is none here: \"take\" brings it back".into());
         }
+        if self.in_the_way_above(&question.path).is_some() {
+            return Answered::InTheWay;
+        }
         let from = address_of(self.project, question).to_owned();
         let Some(beside) = self.beside(&question.path, &from, arrived) else {
             return Answered::Failed("no free name beside it was found".into());
@@ -375,7 +421,8 @@ impl Answering<'_> {
             match self.hands.put(&beside, &question.version, source, Content::Absent) {
                 Put::Done => self.receipt.created += 1,
                 Put::Changed => return Answered::ChangedMeanwhile,
-                Put::InTheWay => return Answered::Failed("something is in the way".into()),
+                Put::InTheWay => return Answered::InTheWay,
+                Put::Gone => return self.gone(question),
                 Put::Failed(why) => return Answered::Failed(why),
             }
         }
@@ -389,6 +436,15 @@ impl Answering<'_> {
         answered
     }
 
+    /// What a question is about is not here any more, and has to come again.
+    fn gone(&mut self, question: &Question) -> Answered {
+        if self.project.identity.format == Format::V2_0 {
+            ask_again(&mut self.project.knowledge, question);
+            self.receipt.touched.insert(question.path.clone());
+        }
+        Answered::Gone
+    }
+
     /// Makes one version of both.
     fn join(&mut self, given: &Given) -> Result<Answered, Failure> {
         let question = &given.question;
@@ -396,6 +452,10 @@ impl Answering<'_> {
         self.enter_if_changed(question);
         let shown = self.project.knowledge.rows.get(&question.path).map(|row| row.version);
         let given = &Given { question: question.clone(), decision: given.decision, shown };
+        let source = Source { package: question.package, member: question.member };
+        if question.version.content != Content::Absent && self.hands.is_gone(source) {
+            return Ok(self.gone(question));
+        }
         let desk = Desk::new(self.ground, &self.project.knowledge, &self.arrivals)?;
         let sides = desk.sides(question);
         let end = merge(self.session, self.state, self.project, question, &sides)?;

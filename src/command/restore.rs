@@ -232,6 +232,7 @@ fn put(
         Put::Done => {}
         Put::Changed => return Err(Failure::new(format!("{path}: it was changed just now"))),
         Put::InTheWay => return Err(Failure::new(format!("{path}: something is in the way"))),
+        Put::Gone => return Err(Failure::new(format!("{path}: its package is gone"))),
         Put::Failed(why) => return Err(Failure::new(format!("{path}: {why}"))),
     }
     drop(hands);

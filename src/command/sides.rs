@@ -138,7 +138,7 @@ impl Arrivals {
         }
         let number = question.member.unwrap_or(0);
         let found = self.0.get(&(question.package, number)).cloned();
-        found.unwrap_or_else(|| Side::Unknown("its contents did not come".into()))
+        found.unwrap_or_else(|| Side::Unknown("its package is gone, and asked for again".into()))
     }
 }
 

@@ -181,6 +181,7 @@ pub fn look_at_disk(root: &Root, format: Format, path: &TreePath) -> Look {
         Seen::NotKnown(Unknown::Unreadable(_) | Unknown::Changing) => {
             Look::NotKnown(Place::Unreadable)
         }
+        Seen::NotKnown(Unknown::Folder | Unknown::ParentNotFolder) => Look::Barred,
         Seen::NotKnown(_) => Look::NotKnown(Place::Blocked),
     }
 }

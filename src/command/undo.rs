@@ -145,6 +145,7 @@ fn put_back(
             Put::Done => undone.put_back.push(change.path),
             Put::Changed => undone.refused.push((change.path, "it was changed just now".into())),
             Put::InTheWay => undone.refused.push((change.path, "something is in the way".into())),
+            Put::Gone => undone.refused.push((change.path, "its package is gone".into())),
             Put::Failed(why) => {
                 undone.has_failed = true;
                 undone.refused.push((change.path, why));

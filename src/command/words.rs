@@ -24,7 +24,7 @@ pub fn describe_why(why: Why) -> &'static str {
         Why::Ignored => "ignored here",
         Why::OutsideScan => "outside the scans here",
         Why::Sensitive => "a name that other programs obey",
-        Why::InTheWay => "something that is no plain file is in the way",
+        Why::InTheWay => "something else is in the way",
         Why::Unreadable => "what is here cannot be read",
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::{Values, ValuesMut};
 
 use super::path::TreePath;
-use super::version::{History, Version};
+use super::version::{Content, History, Version};
 
 /// What only a person can settle: one version that arrived, beside the one that is here.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,12 +23,20 @@ pub struct Question {
     pub remote: usize,
     /// The package that holds it, by its digest.
     pub package: [u8; 32],
-    /// Its number in the package; `None` for a deletion.
+    /// Its number in the package; `None` for a deletion, and where its contents are gone and asked for
+    /// again.
     pub member: Option<u32>,
     /// Why it is a question.
     pub why: Why,
     /// When it arose, in ms since 1970.
     pub at_ms: u64,
+}
+
+impl Question {
+    /// Whether a file arrived whose contents are gone: it can be kept from, and not taken.
+    pub fn lacks_contents(&self) -> bool {
+        self.member.is_none() && self.version.content != Content::Absent
+    }
 }
 
 /// Why a verdict is a question.

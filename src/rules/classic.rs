@@ -26,7 +26,7 @@ use crate::model::{Belief, Listing, Signature, TreePath};
 use super::learn::TakenIn;
 use super::observe::{Differences, Look};
 use super::plan::{Named, Outgoing, OutgoingRow, Request, What, With, next_serial};
-use super::visit::{Answer, Answered, Hands, Put, Receipt, Source, Visit, put};
+use super::visit::{Answer, Answered, Hands, Put, Receipt, Source, Visit, put, unseen};
 
 /// Generation of a row that says a file is here.
 const LIVE: u64 = 0;
@@ -329,21 +329,27 @@ pub fn answer(
     let arrived = question.version.content;
     let disk = match hands.look(path) {
         Look::Is(disk) => disk,
+        // No file is here, and a person says so now.
+        Look::Barred if answer.choice == Choice::Keep || arrived == Content::Absent => {
+            see(knowledge, path, Content::Absent);
+            settle(knowledge, question, arrived.into());
+            return Answered::Done;
+        }
         // What is in the way stays there; there is nothing to compare.
         Look::NotKnown(_) if answer.choice == Choice::Keep => {
             settle(knowledge, question, arrived.into());
             return Answered::Done;
         }
-        Look::NotKnown(_) => {
-            return Answered::Failed("it cannot be read, or is no plain file".into());
-        }
+        look => return unseen(look),
     };
     see(knowledge, path, disk);
     let is_same = disk == arrived && (disk == Content::Absent || hands.same_bytes(path, from));
-    if !is_same && is_other_than_shown(answer.shown, disk) {
+    let is_free = answer.choice == Choice::Take && disk == Content::Absent;
+    if !is_same && !is_free && is_other_than_shown(answer.shown, disk) {
         return Answered::ChangedMeanwhile;
     }
     if answer.choice == Choice::Take && !is_same {
+        make_way(knowledge, hands, path, disk, receipt);
         if let Err(answered) = put(hands, path, &question.version, from, disk, receipt) {
             return answered;
         }
@@ -368,8 +374,9 @@ pub fn merge(
     let question = answer.question;
     let path = &question.path;
     receipt.touched.insert(path.clone());
-    let Look::Is(disk) = hands.look(path) else {
-        return Answered::Failed("it cannot be read, or is no plain file".into());
+    let disk = match hands.look(path) {
+        Look::Is(disk) => disk,
+        look => return unseen(look),
     };
     see(knowledge, path, disk);
     if is_other_than_shown(answer.shown, disk) {
@@ -420,7 +427,7 @@ fn arrive(
     let look = hands.look(&order.path);
     let disk = match look {
         Look::Is(disk) => Some(disk),
-        Look::NotKnown(_) => None,
+        Look::Barred | Look::NotKnown(_) => None,
     };
     if let (Some(disk), Place::Inside | Place::Sensitive) = (disk, hands.place_of(&order.path)) {
         see(knowledge, &order.path, disk);
@@ -429,6 +436,9 @@ fn arrive(
         return learn(knowledge, visit, order, disk, is_init);
     };
     let from = Source { package: visit.package, member: Some(member) };
+    if disk == Some(Content::Absent) {
+        make_way(knowledge, hands, &order.path, Content::Absent, receipt);
+    }
     match weigh(hands, order, expected, look, from, receipt) {
         Weighed::Settled(now) => {
             see(knowledge, &order.path, now);
@@ -459,7 +469,7 @@ fn weigh(
     let path = &order.path;
     let disk = match look {
         Look::Is(disk) => disk,
-        Look::NotKnown(Place::Blocked) => return Weighed::Ask(Why::InTheWay),
+        Look::Barred | Look::NotKnown(Place::Blocked) => return Weighed::Ask(Why::InTheWay),
         Look::NotKnown(_) => return Weighed::Ask(Why::Unreadable),
     };
     let packaged = order.version.content;
@@ -487,6 +497,7 @@ fn weigh(
                 }
                 Put::Changed => Weighed::Ask(Why::Conflict),
                 Put::InTheWay => Weighed::Ask(Why::InTheWay),
+                Put::Gone => Weighed::Failed("its package is gone".into()),
                 Put::Failed(why) => Weighed::Failed(why),
             }
         }
@@ -647,6 +658,19 @@ fn missing(knowledge: &mut Knowledge, hands: &mut dyn Hands, visit: &Visit, rece
     for path in gone {
         miss(knowledge, hands, visit, path, receipt);
     }
+    // What was only asked about, and is neither there any more nor here.
+    let is_moot = |open: &&Question| {
+        let is_file = open.version.content != Content::Absent;
+        is_file && open.remote == from && !told.contains(&open.path)
+    };
+    let moot: Vec<TreePath> =
+        knowledge.questions.iter().filter(is_moot).map(|open| open.path.clone()).collect();
+    for path in moot {
+        if let Look::Is(Content::Absent) | Look::Barred = hands.look(&path) {
+            withdraw(knowledge, &path, from);
+            receipt.touched.insert(path);
+        }
+    }
 }
 
 /// One file that the originator lists no more.
@@ -658,7 +682,12 @@ fn miss(
     receipt: &mut Receipt,
 ) {
     let from = visit.route.from;
-    let Look::Is(here) = hands.look(&path) else { return };
+    let here = match hands.look(&path) {
+        Look::Is(here) => here,
+        // No file is here: it is gone on both sides.
+        Look::Barred => Content::Absent,
+        Look::NotKnown(_) => return,
+    };
     receipt.touched.insert(path.clone());
     see(knowledge, &path, here);
     let Some(row) = knowledge.rows.get_mut(&path) else { return };
@@ -729,6 +758,32 @@ fn see(knowledge: &mut Knowledge, path: &TreePath, disk: Content) {
             knowledge.insert_row(path.clone(), row);
         }
     }
+}
+
+/// Before a file comes where none is, as [`super::visit`] does: what had to make way for it is gone.
+fn make_way(
+    knowledge: &mut Knowledge,
+    hands: &mut dyn Hands,
+    path: &TreePath,
+    there: Content,
+    receipt: &mut Receipt,
+) {
+    if there != Content::Absent {
+        return;
+    }
+    for other in in_its_way(knowledge, path) {
+        let is_inside = matches!(hands.place_of(&other), Place::Inside | Place::Sensitive);
+        if is_inside && hands.look(&other) == Look::Is(Content::Absent) {
+            see(knowledge, &other, Content::Absent);
+            receipt.touched.insert(other);
+        }
+    }
+}
+
+/// Returns the files that cannot be beside one at `path`, as the rows have them.
+fn in_its_way(knowledge: &Knowledge, path: &TreePath) -> Vec<TreePath> {
+    let is_live = |row: &Row| row.version.generation == LIVE;
+    super::visit::in_its_way(knowledge, path, &is_live)
 }
 
 fn bury(row: &mut Row, stamp: u64) {

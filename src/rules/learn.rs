@@ -292,9 +292,11 @@ pub fn is_news(row: &Row, word: &Word) -> bool {
     !matches!(verdict, Verdict::Redundant | Verdict::Stale)
 }
 
-/// Whether a question about `path` already holds what `word` says, or something newer.
+/// Whether a question about `path` already holds what `word` says, or something newer, with its
+/// contents.
 pub fn is_asked(knowledge: &Knowledge, path: &TreePath, word: &Word) -> bool {
-    knowledge.questions.on(path).any(|question| {
+    let mut whole = knowledge.questions.on(path).filter(|question| !question.lacks_contents());
+    whole.any(|question| {
         question.version.content == word.version.content || question.history.has(&word.version)
     })
 }

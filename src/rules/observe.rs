@@ -19,6 +19,9 @@ use super::decide::bring_up_to_date;
 pub enum Look {
     /// This is there, for sure.
     Is(Content),
+    /// No file can be there: a folder has its name, or a file has that of its folder. Nobody deleted
+    /// it for sure, and the row rests; but what would remove it finds nothing to remove.
+    Barred,
     /// It could not be told, for this reason; never [`Place::Inside`].
     NotKnown(Place),
 }
@@ -97,7 +100,9 @@ impl Differences {
         match look(path) {
             Look::Is(Content::Absent) => self.gone.insert(path.clone()),
             // It came between the scan and the look: the next scan will tell.
-            Look::Is(Content::File(_)) | Look::NotKnown(_) => self.resting.insert(path.clone()),
+            Look::Is(Content::File(_)) | Look::Barred | Look::NotKnown(_) => {
+                self.resting.insert(path.clone())
+            }
         };
     }
 

@@ -3,7 +3,7 @@
 //! The same question is never listed twice, a newer version of the same side takes the older
 //! one's place, and what the table has come to answer is withdrawn.
 
-use crate::model::knowledge::{Knowledge, Question, Row, Why};
+use crate::model::knowledge::{Cell, Knowledge, Question, Row, Why, Word};
 use crate::model::verdict::{Choice, Deletions, Place, Verdict};
 use crate::model::version::{Content, History, Version};
 use crate::model::{Questions, TreePath};
@@ -82,23 +82,53 @@ fn join_question(open: &mut Question, question: &Question) {
     open.history.insert(older.ancestor());
     open.history.join(&question.history);
     open.history.remove(&open.version.ancestor());
+    if is_same && open.lacks_contents() {
+        let Question { remote, package, member, .. } = *question;
+        (open.remote, open.package, open.member) = (remote, package, member);
+    }
 }
 
-/// Returns the open questions on `path` with what the table says of each now; `place` is where the
-/// path lies for what arrived.
+/// The package that a question is about is not here any more, as after a backup was restored: its
+/// contents are asked for again, and the question waits for them.
+///
+/// What it is about is the remote's own word of then; whatever that said since counts more.
+pub fn ask_again(knowledge: &mut Knowledge, question: &Question) {
+    knowledge.questions.retain_on(&question.path, |open| {
+        if open == question {
+            open.member = None;
+        }
+        true
+    });
+    let remotes = knowledge.remotes.len();
+    let cells = match knowledge.rows.get_mut(&question.path) {
+        Some(row) => &mut row.cells,
+        None => {
+            let lacking = knowledge.lacking.entry(question.path.clone());
+            lacking.or_insert_with(|| vec![Cell::default(); remotes])
+        }
+    };
+    if let Some(cell) = cells.get_mut(question.remote) {
+        let (version, history) = (question.version, question.history.clone());
+        cell.word.get_or_insert(Word { version, history, serial: 0 });
+        cell.asked_ms = 0;
+    }
+}
+
+/// Returns the open questions on `path` with what the table says of each now; `counts` is where the
+/// path lies for what arrived, and what deletions do there.
 pub fn judge_anew(
     knowledge: &Knowledge,
     path: &TreePath,
-    place: &dyn Fn(&Lineage) -> Place,
-    deletions: Deletions,
+    counts: &dyn Fn(&Lineage) -> (Place, Deletions),
 ) -> Vec<(Question, Verdict)> {
     let here = knowledge.rows.get(path).map(Lineage::of);
     let open = knowledge.questions.on(path);
     let judged = |question: &Question| {
         let arrived = question.into();
+        let (place, deletions) = counts(&arrived);
         // What the brake held waits for a person, whatever the policy.
         let deletions = if question.why == Why::ManyDeletions { Deletions::Ask } else { deletions };
-        match judge(here, arrived, place(&arrived), deletions) {
+        match judge(here, arrived, place, deletions) {
             Verdict::Ask(Why::Deletion) => Verdict::Ask(brake::sticky(question.why)),
             verdict => verdict,
         }

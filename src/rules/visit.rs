@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::TreePath;
-use crate::model::knowledge::{Knowledge, Question, Why};
+use crate::model::knowledge::{Knowledge, Question, Row, Why};
 use crate::model::orders::{Act, OrderRow, Orders};
 use crate::model::verdict::{Choice, Deletions, Place, Verdict};
 use crate::model::version::{Content, Version};
@@ -16,7 +16,7 @@ use super::brake;
 use super::decide::{Lineage, bring_up_to_date, decide, judge};
 use super::learn::{Route, TakenIn, is_forgotten, remember, take_in};
 use super::observe::Look;
-use super::settle::{self, Settled, ask, choose, hear, judge_anew, settle, withdraw};
+use super::settle::{self, Settled, ask, ask_again, choose, hear, judge_anew, settle, withdraw};
 
 /// How often a row is judged again when its file changes under our hands.
 const TRIES_MAX: usize = 3;
@@ -52,8 +52,10 @@ pub enum Put {
     Done,
     /// Something else was there than expected; nothing is done.
     Changed,
-    /// Something that is no file is in the way; nothing is done.
+    /// Something else is in the way; nothing is done.
     InTheWay,
+    /// The package that holds the contents is not here any more; nothing is done.
+    Gone,
     /// It could not be done, for this reason; nothing is done.
     Failed(String),
 }
@@ -183,6 +185,10 @@ pub enum Answered {
     Done,
     /// The file is no longer what the person was shown; the question stays.
     ChangedMeanwhile,
+    /// Something else is where the file would be, or where its folder would; the question stays.
+    InTheWay,
+    /// The contents are gone, and asked for again; the question waits for them.
+    Gone,
     /// It could not be done, for this reason; the question stays.
     Failed(String),
 }
@@ -209,24 +215,41 @@ pub fn answer(
     answer: &Answer,
     receipt: &mut Receipt,
 ) -> Answered {
-    let Answer { question, choice, shown, deletions, now_ms } = *answer;
+    let Answer { question, choice, mut shown, deletions, now_ms } = *answer;
     let path = &question.path;
     receipt.touched.insert(path.clone());
     let look = hands.look(path);
-    if let Look::Is(disk) = look {
-        see(knowledge, path, disk, Some(question.into()), now_ms);
+    match look {
+        Look::Is(disk) => see(knowledge, path, disk, Some(question.into()), now_ms),
+        // What is kept is that no file is here: a person says so now.
+        Look::Barred if choice == Choice::Keep && shown == version_of(knowledge, path) => {
+            see(knowledge, path, Content::Absent, None, now_ms);
+            shown = version_of(knowledge, path);
+        }
+        Look::Barred | Look::NotKnown(_) => {}
     }
-    let here = knowledge.rows.get(path).map(|row| row.version);
+    let here = version_of(knowledge, path);
     let is_settled_meanwhile = here.is_some_and(|here| here.content == question.version.content);
-    if here != shown && !is_settled_meanwhile {
+    // What comes where nothing is any more takes nothing from anybody.
+    let is_free = choice == Choice::Take && look == Look::Is(Content::Absent);
+    if here != shown && !is_settled_meanwhile && !is_free {
         return Answered::ChangedMeanwhile;
     }
     if choice == Choice::Take && !is_settled_meanwhile {
-        let Look::Is(disk) = look else {
-            return Answered::Failed("it cannot be read, or is no plain file".into());
+        let arrived = question.version.content;
+        let disk = match look {
+            Look::Is(disk) => disk,
+            Look::Barred if arrived == Content::Absent => Content::Absent,
+            look => return unseen(look),
         };
+        make_way(knowledge, hands, path, disk, arrived, now_ms, receipt);
         let from = Source { package: question.package, member: question.member };
-        if let Err(answered) = put(hands, path, &question.version, from, disk, receipt) {
+        if arrived != disk
+            && let Err(answered) = put(hands, path, &question.version, from, disk, receipt)
+        {
+            if answered == Answered::Gone {
+                ask_again(knowledge, question);
+            }
             return answered;
         }
     }
@@ -249,11 +272,12 @@ pub fn merge(
     let Answer { question, shown, deletions, now_ms, .. } = *answer;
     let path = &question.path;
     receipt.touched.insert(path.clone());
-    let Look::Is(disk) = hands.look(path) else {
-        return Answered::Failed("it cannot be read, or is no plain file".into());
+    let disk = match hands.look(path) {
+        Look::Is(disk) => disk,
+        look => return unseen(look),
     };
     see(knowledge, path, disk, Some(question.into()), now_ms);
-    if knowledge.rows.get(path).map(|row| row.version) != shown {
+    if version_of(knowledge, path) != shown {
         return Answered::ChangedMeanwhile;
     }
     let version = Version { generation: question.version.generation, content: merged };
@@ -264,6 +288,18 @@ pub fn merge(
     withdraw(knowledge, question);
     judge_questions(knowledge, hands, path, deletions, now_ms, receipt);
     Answered::Done
+}
+
+/// Why nothing can be put where this is.
+pub(super) fn unseen(look: Look) -> Answered {
+    match look {
+        Look::Barred | Look::NotKnown(Place::Blocked) => Answered::InTheWay,
+        Look::Is(_) | Look::NotKnown(_) => Answered::Failed("it cannot be read".into()),
+    }
+}
+
+fn version_of(knowledge: &Knowledge, path: &TreePath) -> Option<Version> {
+    knowledge.rows.get(path).map(|row| row.version)
 }
 
 /// Puts a version where a person wants it, and counts it; where that cannot be done, what becomes of
@@ -282,7 +318,8 @@ pub(super) fn put(
             Ok(())
         }
         Put::Changed => Err(Answered::ChangedMeanwhile),
-        Put::InTheWay => Err(Answered::Failed("something is in the way".into())),
+        Put::InTheWay => Err(Answered::InTheWay),
+        Put::Gone => Err(Answered::Gone),
         Put::Failed(why) => Err(Answered::Failed(why)),
     }
 }
@@ -365,12 +402,13 @@ fn weigh(
             settle(knowledge, path, arrived, Settled::Stays, visit.now_ms);
             return Outcome::Settled;
         }
-        let (place, disk) = place_and_disk(hands, path);
-        if let (Place::Inside | Place::Sensitive, Some(disk)) = (place, disk) {
+        let spot = spot_of(hands, path);
+        if let (Place::Inside | Place::Sensitive, Some(disk)) = (spot.place, spot.disk) {
             see(knowledge, path, disk, Some(arrived), visit.now_ms);
         }
         let row = knowledge.rows.get(path).map(Lineage::of);
-        match judge(row, arrived, where_it_counts(place, disk, &arrived), visit.deletions) {
+        let (place, deletions) = spot.as_it_counts(&arrived, visit.deletions);
+        match judge(row, arrived, place, deletions) {
             Verdict::Redundant | Verdict::Stale => {
                 receipt.redundant += 1;
                 settle(knowledge, path, arrived, Settled::Stays, visit.now_ms);
@@ -378,7 +416,9 @@ fn weigh(
             }
             Verdict::Ask(why) => return Outcome::Ask(why),
             Verdict::Create | Verdict::Replace => {
-                let there = disk.unwrap_or(Content::Absent);
+                let there = spot.disk.unwrap_or(Content::Absent);
+                let content = arrived.version.content;
+                make_way(knowledge, hands, path, there, content, visit.now_ms, receipt);
                 match change(hands, path, arrived.version, from, there) {
                     Put::Done => {
                         receipt.count(there, arrived.version.content);
@@ -387,6 +427,7 @@ fn weigh(
                     }
                     Put::Changed => continue,
                     Put::InTheWay => return Outcome::Ask(Why::InTheWay),
+                    Put::Gone => return Outcome::Failed("its package is gone".into()),
                     Put::Failed(why) => return Outcome::Failed(why),
                 }
             }
@@ -442,15 +483,15 @@ fn judge_questions(
         return;
     }
     receipt.touched.insert(path.clone());
-    let (place, disk) = place_and_disk(hands, path);
-    if let (Place::Inside | Place::Sensitive, Some(disk)) = (place, disk) {
+    let spot = spot_of(hands, path);
+    if let (Place::Inside | Place::Sensitive, Some(disk)) = (spot.place, spot.disk) {
         // A processing that was killed may have put there what a question was about.
         let is_it = |open: &&Question| open.version.content == disk;
         let question = knowledge.questions.on(path).find(is_it).cloned();
         see(knowledge, path, disk, question.as_ref().map(Lineage::from), now_ms);
     }
-    let place = |arrived: &Lineage| where_it_counts(place, disk, arrived);
-    let mut judged = judge_anew(knowledge, path, &place, deletions);
+    let as_it_counts = |arrived: &Lineage| spot.as_it_counts(arrived, deletions);
+    let mut judged = judge_anew(knowledge, path, &as_it_counts);
     // What is here already is joined before it gives way: what it descends from goes along.
     judged.sort_by_key(|(_, verdict)| !matches!(verdict, Verdict::Redundant | Verdict::Stale));
     for (question, verdict) in judged {
@@ -467,9 +508,16 @@ fn judge_questions(
             }
             Verdict::Create | Verdict::Replace => {
                 let from = Source { package: question.package, member: question.member };
-                let there = disk.unwrap_or(Content::Absent);
-                if change(hands, path, &question.version, from, there) != Put::Done {
-                    continue;
+                let there = spot.disk.unwrap_or(Content::Absent);
+                let content = question.version.content;
+                make_way(knowledge, hands, path, there, content, now_ms, receipt);
+                match change(hands, path, &question.version, from, there) {
+                    Put::Done => {}
+                    Put::Gone => {
+                        ask_again(knowledge, &question);
+                        continue;
+                    }
+                    _ => continue,
                 }
                 receipt.count(there, question.version.content);
                 Settled::Arrived
@@ -481,19 +529,78 @@ fn judge_questions(
     }
 }
 
-/// Where a path lies and what is there; where it cannot be looked at, that is where it lies.
-fn place_and_disk(hands: &mut dyn Hands, path: &TreePath) -> (Place, Option<Content>) {
+/// Where a path lies, and what is there.
+#[derive(Clone, Copy)]
+struct Spot {
+    /// Where it cannot be looked at, that is where it lies.
+    place: Place,
+    /// What is there, where that could be told.
+    disk: Option<Content>,
+    /// Whether no file can be there, for something else is.
+    is_barred: bool,
+}
+
+fn spot_of(hands: &mut dyn Hands, path: &TreePath) -> Spot {
     let place = hands.place_of(path);
-    match hands.look(path) {
-        Look::Is(content) => (place, Some(content)),
-        Look::NotKnown(unseen) => (if place == Place::Inside { unseen } else { place }, None),
+    let (unseen, disk, is_barred) = match hands.look(path) {
+        Look::Is(content) => (Place::Inside, Some(content), false),
+        Look::Barred => (Place::Blocked, None, true),
+        Look::NotKnown(unseen) => (unseen, None, false),
+    };
+    Spot { place: if place == Place::Inside { unseen } else { place }, disk, is_barred }
+}
+
+impl Spot {
+    /// Returns the place and the policy as they count for what arrives: nothing is done where nothing
+    /// is, and what is no file is not deleted.
+    fn as_it_counts(&self, arrived: &Lineage, deletions: Deletions) -> (Place, Deletions) {
+        let is_nothing = arrived.version.content == Content::Absent;
+        if is_nothing && self.is_barred {
+            (Place::Inside, Deletions::Apply)
+        } else if is_nothing && self.disk == Some(Content::Absent) {
+            (Place::Inside, deletions)
+        } else {
+            (self.place, deletions)
+        }
     }
 }
 
-/// Returns the place as it counts for what arrives: nothing is done where nothing is.
-fn where_it_counts(place: Place, disk: Option<Content>, arrived: &Lineage) -> Place {
-    let is_nothing = disk == Some(Content::Absent) && arrived.version.content == Content::Absent;
-    if is_nothing { Place::Inside } else { place }
+/// Before a file comes where none is: what had its folder's name, or lay below its own, is gone, for
+/// sure, and could not be looked for afterwards.
+fn make_way(
+    knowledge: &mut Knowledge,
+    hands: &mut dyn Hands,
+    path: &TreePath,
+    there: Content,
+    arrived: Content,
+    now_ms: u64,
+    receipt: &mut Receipt,
+) {
+    if there != Content::Absent || arrived == Content::Absent {
+        return;
+    }
+    let is_live = |row: &Row| row.version.content != Content::Absent;
+    for other in in_its_way(knowledge, path, &is_live) {
+        let is_inside = matches!(hands.place_of(&other), Place::Inside | Place::Sensitive);
+        if is_inside && hands.look(&other) == Look::Is(Content::Absent) {
+            see(knowledge, &other, Content::Absent, None, now_ms);
+            receipt.touched.insert(other);
+        }
+    }
+}
+
+/// Returns the files that cannot be beside one at `path`, as the rows have them.
+pub(super) fn in_its_way(
+    knowledge: &Knowledge,
+    path: &TreePath,
+    is_live: &dyn Fn(&Row) -> bool,
+) -> Vec<TreePath> {
+    let above = path.folders().filter(|folder| knowledge.rows.get(folder).is_some_and(is_live));
+    // The least path below it.
+    let first = TreePath::new(&[path.as_bytes(), b"/\x01"].concat());
+    let below = first.ok().map(|first| knowledge.rows.range(first..));
+    let below = below.into_iter().flatten().take_while(|(other, _)| other.is_below(path));
+    above.chain(below.filter(|(_, row)| is_live(row)).map(|(other, _)| other.clone())).collect()
 }
 
 /// Enters what is on the disk before anything is decided.

@@ -100,6 +100,16 @@ impl World {
         home
     }
 
+    /// Two homes whose empty trees are one project in `format`.
+    pub fn pair_in(&self, format: &str) -> (Home, Home) {
+        let (a, b) = (self.home("a"), self.home("b"));
+        for (home, other) in [(&a, &b), (&b, &a)] {
+            let words = ["init", "--format", format, "--title", "Test", "--here", &home.address];
+            home.run(&[&words[..], &["--remote", &other.address]].concat()).done();
+        }
+        (a, b)
+    }
+
     /// Two homes whose trees are one project, the first package accepted and acknowledged.
     pub fn pair(&self) -> (Home, Home) {
         let (a, b) = (self.home("a"), self.home("b"));
@@ -229,6 +239,48 @@ impl Home {
     pub fn files(&self) -> BTreeMap<OsString, FileValue> {
         tree_value(&self.tree)
     }
+}
+
+/// Makes the homes one project, each a remote of every other, with the files of the first.
+pub fn start(homes: &[&Home]) {
+    let (first, others) = homes.split_first().unwrap();
+    first.init(others).done();
+    first.run(&["broadcast"]).done();
+    for home in others {
+        home.deliver_all();
+        let id = home.first_entry();
+        home.run(&["accept", &id, "."]).done();
+        for other in others.iter().filter(|other| other.address != home.address) {
+            home.run(&["create", "remote", &other.address, "-"]).done();
+        }
+    }
+    settle(homes);
+    for home in others {
+        assert_eq!(home.files(), first.files());
+    }
+}
+
+/// Lets everybody broadcast and process until nothing is sent.
+pub fn settle(homes: &[&Home]) {
+    for _ in 0..12 {
+        homes.iter().for_each(|home| drop(home.run(&["broadcast"]).done()));
+        let sent: usize = homes.iter().map(|home| home.mails().len()).sum();
+        for home in homes {
+            let status = home.receive();
+            assert!(status <= 1, "{}: {status}", home.address);
+        }
+        if sent == 0 {
+            return;
+        }
+    }
+    panic!("the sites do not fall silent");
+}
+
+/// Returns what a home is asked, as `resolve` names it.
+pub fn questions(home: &Home) -> Vec<String> {
+    let (document, _) = home.json(&["pending"]);
+    let questions = document["questions"].as_array().unwrap().iter();
+    questions.map(|question| question["question"].as_str().unwrap().to_owned()).collect()
 }
 
 /// A file as two trees are compared: bytes, executable bit, time in ns.
