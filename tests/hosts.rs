@@ -14,6 +14,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 use support::sshd::{Hosts, Rules};
+use support::terminal::Terminal;
 use support::{Home, World, tree_value};
 
 /// A project with hosts as sites.
@@ -327,7 +328,9 @@ fn what_is_kept_on_a_host_is_pruned_as_here() {
     let net = Net::plain(&[1]);
     net.home.write("f", "first");
     assert_eq!(net.synchronise().1, 0);
-    for name in ["2001-01-01/a", "2001-01-01/b", "mine/c"] {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let (old, new) = ("in-7-1886999c36a18000-0", format!("in-7-{:x}-0", now.as_nanos()));
+    for name in ["2001-01-01/a", "2001-01-01/b", "mine/c", old, &new, "in-mine"] {
         net.write_there(1, &format!(".remsync.d/kept/{name}"), "old");
     }
     net.home.write("f", "second");
@@ -338,10 +341,246 @@ fn what_is_kept_on_a_host_is_pruned_as_here() {
         .map(|day| day.unwrap().file_name().into_string().unwrap())
         .collect();
     days.sort();
-    assert_eq!(days.len(), 2, "{days:?}");
-    assert!(days[0].as_str() > "2026" && days[1] == "mine", "{days:?}");
+    // What a run that was killed has put aside stays as long, and what others put there for ever.
+    assert_eq!(days.len(), 4, "{days:?}");
+    assert!(days[0].as_str() > "2026", "{days:?}");
+    assert_eq!(days[1..], [new.as_str(), "in-mine", "mine"]);
     let today = fs::read_dir(kept.join(&days[0])).unwrap().next().unwrap().unwrap();
     assert_eq!(fs::read_to_string(today.path()).unwrap(), "first");
+}
+
+fn temporary_files(there: &Path) -> usize {
+    let names = fs::read_dir(there).unwrap().flatten();
+    names.filter(|e| e.file_name().to_str().is_some_and(|n| n.ends_with(".tmp"))).count()
+}
+
+/// Starts a synchro, and waits until something is on its way to host 1.
+fn synchro_on_its_way(net: &Net) -> Child {
+    let mut command = net.home.command(support::REMSYNC);
+    command.arg("synchro").stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while temporary_files(&net.there(1)) == 0 && std::time::Instant::now() < until {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    child
+}
+
+/// A host that dies, and a synchro that is killed: the others go on, the next one completes it, and
+/// nothing lies about afterwards, not even what was for a file that is gone meanwhile.
+#[test]
+fn a_synchro_that_is_cut_off() {
+    let net = Net::plain(&[1, 2]);
+    for number in 0..30 {
+        net.home.write(format!("f{number}"), vec![number; 3_000_000]);
+    }
+    net.home.run(&["check"]).done();
+    let child = synchro_on_its_way(&net);
+    net.hosts.kill_connections_of(0);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("the connection ended") && said.contains("127.0.0.1"), "{said}");
+    assert!(!said.contains("(ssh://127.0.0.2)"), "{said}");
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    net.expect_equal(2);
+    assert!(temporary_files(&net.there(1)) > 0);
+    net.home.run(&["check", "--force"]).done();
+    let mut child = synchro_on_its_way(&net);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    net.hosts.kill_connections();
+    for number in 0..29 {
+        net.home.remove(&format!("f{number}"));
+    }
+    net.home.write("f29", "short");
+    net.synchronise();
+    assert_eq!(net.read_there(1, "f29").as_deref(), Some("short"));
+    assert_eq!(temporary_files(&net.there(1)), 0);
+}
+
+/// How far it is is shown at a terminal alone, and taken away at the end.
+#[test]
+fn a_line_tells_how_far_it_is_at_a_terminal_only() {
+    let net = Net::plain(&[1]);
+    let has_bar = |text: &[u8]| memchr::memmem::find(text, b" %  ").is_some();
+    net.home.write("up", vec![1; 30_000_000]);
+    fs::write(net.there(1).join("down"), vec![2; 30_000_000]).unwrap();
+    for name in ["up2", "up3"] {
+        net.home.write(name, vec![3; 10_000_000]);
+    }
+    net.home.run(&["check"]).done();
+    let at_terminal = |words: &[&str]| {
+        let mut command = net.home.command(support::REMSYNC);
+        command.args(words);
+        let (status, shown) = Terminal::start(command).ended();
+        assert!(status.success(), "{}", shown.seen);
+        shown
+    };
+    let shown = at_terminal(&["synchro", "up", "down"]);
+    let text = String::from_utf8_lossy(&shown.bytes).into_owned();
+    assert!(shown.seen.contains(" MB of 60 MB, "), "{}", shown.seen);
+    let (line, after) = text.rsplit_once(" %  ").unwrap();
+    assert!(line.contains("\r\x1b[K["), "{text:?}");
+    let after = after.split_once('\r').unwrap().1;
+    assert!(after.starts_with("\x1b[K1 uploaded, 1 downloaded"), "{after:?}");
+    assert!(!has_bar(&at_terminal(&["synchro", "up2", "--json"]).bytes));
+    let ran = net.home.run(&["synchro", "up3"]);
+    assert!(!has_bar(&ran.output.stderr) && !ran.stderr().contains('\x1b'), "{}", ran.story());
+    ran.done();
+
+    let conf = net.home.top.join("conf");
+    fs::create_dir_all(conf.join("path_mapper")).unwrap();
+    fs::write(conf.join("config.ini"), "").unwrap();
+    let hosts = json!([{ "ip_address": "127.0.0.1", "user": "root" }]);
+    fs::write(conf.join("connection_info.json"), hosts.to_string()).unwrap();
+    let file = conf.join("config.ini");
+    let push = |dest: &str, words: &[&str]| {
+        let mapping = json!({ "src": net.home.tree.join("up"), "dest": net.there(1).join(dest) });
+        fs::write(conf.join("path_mapper/127.0.0.1.json"), mapping.to_string()).unwrap();
+        at_terminal(&[&["push", file.to_str().unwrap()], words].concat())
+    };
+    let shown = push("p1", &[]);
+    let text = String::from_utf8_lossy(&shown.bytes).into_owned();
+    assert!(shown.seen.contains(" MB of 30 MB, "), "{}", shown.seen);
+    let after = text.rsplit_once(" %  ").unwrap().1.split_once('\r').unwrap().1;
+    assert!(after.starts_with("\x1b[Kroot@127.0.0.1  done"), "{after:?}");
+    for words in [&["--json"][..], &["-q"], &["-n"]] {
+        assert!(!has_bar(&push("p2", words).bytes), "{words:?}");
+        let _ = fs::remove_file(net.there(1).join("p2"));
+    }
+}
+
+/// A server that answers in its own way: how each line of Perl does it is said beside it.
+fn hostile(body: &str) -> String {
+    let perl = r#"
+        binmode STDIN; binmode STDOUT; $| = 1;
+        sub packet { my $p = shift; print pack("N", length $p), $p }
+        sub status { packet(pack("CNNN", 101, $_[0], $_[1], 0) . pack("N", 0)) }
+        sub take {
+            read(STDIN, my $head, 4) == 4 or exit; my $left = unpack("N", $head); my $p = "";
+            while ($left > 0) { my $n = read(STDIN, $p, $left, length $p) or exit; $left -= $n }
+            return (unpack("CN", $p), $p);
+        }
+        sub names { my ($id, $n, $name) = @_;
+            packet(pack("CNN", 104, $id, $n) . (pack("N/a* N N", $name, 0, 0) x $n)) }
+        take(); packet(pack("CN", 2, 3));
+    "#;
+    format!(
+        "{perl}
+{body}"
+    )
+}
+
+/// Hosts that answer nonsense, or more than they were asked, or never end: it is said of each, and the
+/// others are looked at.
+#[test]
+fn hosts_that_answer_what_nobody_asked() {
+    let folder = |each: &str| {
+        // 17 says where we are, 18 and others what a name is: a folder; 11 opens it.
+        hostile(&format!(
+            r#"while (my ($kind, $id) = take()) {{
+                if ($kind == 16) {{ names($id, 1, "/") }}
+                elsif ($kind == 17 || $kind == 7) {{ packet(pack("CNNN", 105, $id, 4, 0040755)) }}
+                elsif ($kind == 11) {{ packet(pack("CN", 102, $id) . pack("N/a*", "h")) }}
+                elsif ($kind == 12) {{ {each} }}
+                else {{ status($id, 0) }}
+            }}"#
+        ))
+    };
+    let table = [
+        (
+            "nonsense",
+            r#"print "nonsense
+" while 1"#
+                .to_owned(),
+            "over 1048576 bytes",
+        ),
+        ("answers nobody asked for", hostile("status(9, 0) while 1"), "nobody asked for"),
+        ("names without end", folder(r#"names($id, 10000, ".")"#), "over 2000000 files"),
+        ("no names without end", folder(r#"names($id, 0, ".")"#), "another answer than was asked"),
+        ("names that are none", folder(r#"names($id, 10000, "../x")"#), "over 2000000 files"),
+        ("more names than may be", folder(r#"names($id, 10001, "x")"#), "over 10000 names"),
+        ("silence at once", "exit".to_owned(), "the connection ended"),
+    ];
+    let mut net = Net::plain(&[1]);
+    for (number, (_, body, _)) in (2..).zip(&table) {
+        let script = net.world.path().join(format!("server-{number}"));
+        fs::write(
+            &script,
+            format!(
+                "#!/usr/bin/perl
+{body}"
+            ),
+        )
+        .unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let lines = format!("Subsystem sftp {}", script.display());
+        let rules = Rules { without_sftp: true, lines, ..Rules::default() };
+        net.hosts.start(&format!("127.0.0.{number}"), &rules);
+        net.home.run(&["create", "remote", &url(number), "/x"]).done();
+    }
+    net.home.write("f", "first");
+    let began = std::time::Instant::now();
+    let (document, status) = net.home.json(&["check"]);
+    assert_eq!(status, 2);
+    assert!(began.elapsed().as_secs() < 90, "{:?}", began.elapsed());
+    assert_eq!(document["sites"][0]["error"], Value::Null, "{document:#}");
+    for (at, (what, _, words)) in (1..).zip(&table) {
+        let site = &document["sites"][at];
+        let error = site["error"].as_str().or(site["unknown"][0]["why"].as_str());
+        assert!(error.is_some_and(|error| error.contains(words)), "{what}: {site:#}");
+    }
+}
+
+/// The sums that a host tells are its own program's: what that says without end is not kept, and one
+/// that says nothing is left when a person wants an end.
+#[test]
+fn programs_on_hosts_that_say_too_much_or_nothing() {
+    let world = World::new();
+    let rules = |name: &str, script: &str| {
+        let bin = world.path().join(name);
+        fs::create_dir(&bin).unwrap();
+        fs::write(
+            bin.join("sha256sum"),
+            format!(
+                "#!/bin/sh
+{script}
+"
+            ),
+        )
+        .unwrap();
+        fs::set_permissions(bin.join("sha256sum"), fs::Permissions::from_mode(0o755)).unwrap();
+        let lines = format!("SetEnv PATH={}:/usr/bin:/bin", bin.display());
+        Rules { lines, ..Rules::default() }
+    };
+    let net = Net::new(&[
+        (1, rules("much", "yes")),
+        (2, rules("wrong", "for f; do echo \"$(echo x | sha256sum | cut -c-64)  /other\"; done")),
+    ]);
+    net.home.write("f", "first");
+    net.write_there(1, "f", "first");
+    net.write_there(2, "f", "first");
+    let (document, status) = net.home.json(&["check"]);
+    assert_eq!(status, 2, "{document:#}");
+    let error = document["sites"][0]["error"].as_str().unwrap();
+    assert!(error.contains("it said over "), "{error}");
+    // A sum of another name is none of this one: the file is read.
+    assert_eq!(document["sites"][1]["error"], Value::Null, "{document:#}");
+    assert_eq!(document["operations"], json!([]));
+
+    let net = Net::new(&[(1, rules("nothing", "exec sleep 1000"))]);
+    net.write_there(1, "f", "first");
+    let mut command = net.home.command(support::REMSYNC);
+    let child = command.arg("check").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    let pid = rustix::process::Pid::from_child(&child);
+    let began = std::time::Instant::now();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("stopped before it was done"), "{said}");
+    assert_eq!(output.status.code(), Some(2));
 }
 
 /// The one that is far away is looked at through the other, and only so.

@@ -494,6 +494,81 @@ fn a_host_that_dies_in_the_middle_is_gone_on_with() {
     fleet.expect_equal("127.0.0.1");
 }
 
+/// Waits until something is on its way into a folder.
+fn wait_for_something_in(there: &std::path::Path) {
+    let until = Instant::now() + Duration::from_secs(20);
+    let is_begun = || {
+        let names = fs::read_dir(there).into_iter().flatten().flatten();
+        names.filter(|entry| entry.metadata().is_ok_and(|found| found.is_file())).count() > 0
+    };
+    while !is_begun() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn temporary_files_in(there: &std::path::Path) -> Vec<String> {
+    let names = fs::read_dir(there).unwrap().flatten();
+    let names = names.map(|entry| entry.file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with(".remsync")).collect()
+}
+
+/// Whoever kills it leaves files under names of ours: the next push removes them, whatever became of
+/// what they were for, and nothing else. A second SIGTERM is not needed for what is on its way.
+#[test]
+fn a_push_that_is_killed_or_told_to_stop() {
+    let mut fleet = Fleet::new(&[1]);
+    fleet.hosts.start("127.0.0.2", &Rules { without_sftp: true, ..Rules::default() });
+    let addresses = ["127.0.0.1", "127.0.0.2"];
+    fleet.connect(&addresses.map(entry));
+    fleet.map_tree("127.0.0.2");
+    for number in 0..40 {
+        fleet.home.write(format!("f{number}"), vec![number; 4_000_000]);
+    }
+    let start = || {
+        let mut command = fleet.home.command(support::REMSYNC);
+        command.args(["-q", "push"]).arg(fleet.conf.join("config.ini"));
+        command.stderr(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let mut child = start();
+    let places = addresses.map(|address| fleet.there(address));
+    places.iter().for_each(|there| wait_for_something_in(there));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fleet.hosts.kill_connections();
+    let mine = ".remsync-0123456789abcdef.tmp";
+    for there in &places {
+        assert!(!temporary_files_in(there).is_empty(), "something lies at {}", there.display());
+        fs::write(there.join(mine), "somebody's").unwrap();
+    }
+    for number in 0..40 {
+        fleet.home.remove(&format!("f{number}"));
+    }
+    fleet.home.write("last", "x");
+    let (document, status) = fleet.push_json(&["--retry-failed"]);
+    assert_eq!((status, &document["summary"]["hosts"]), (0, &json!(2)), "{document:#}");
+    for there in &places {
+        assert_eq!(temporary_files_in(there), [mine]);
+        assert_eq!(fs::read_to_string(there.join("last")).unwrap(), "x");
+    }
+
+    // Told once: what was begun arrives, the rest is said.
+    fleet.connect(&[entry("127.0.0.1")]);
+    fs::remove_dir_all(&places[0]).unwrap();
+    for number in 0..120 {
+        fleet.home.write(format!("f{number}"), vec![number; 1_000_000]);
+    }
+    let child = start();
+    wait_for_something_in(&places[0]);
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(2));
+    assert_eq!(temporary_files_in(&places[0]), Vec::<String>::new());
+    let arrived: Vec<_> = fs::read_dir(&places[0]).unwrap().flatten().collect();
+    assert!((1..120).contains(&arrived.len()), "{}", arrived.len());
+    assert!(arrived.iter().all(|entry| entry.metadata().unwrap().len() == 1_000_000));
+    assert!(fleet.log("scp_error").contains("stopped before it was copied"));
+}
+
 #[test]
 fn autosync_goes_on_until_it_is_told_to_stop() {
     let fleet = Fleet::new(&[1]);

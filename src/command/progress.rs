@@ -14,7 +14,7 @@ const BAR: usize = 24;
 /// How far it is. Many threads may tell it of bytes.
 pub struct Progress {
     is_shown: bool,
-    total_bytes: u64,
+    total_bytes: AtomicU64,
     done_bytes: AtomicU64,
     shown_ms: AtomicU64,
     began: Instant,
@@ -25,11 +25,16 @@ impl Progress {
     pub fn begin(total_bytes: u64, is_wanted: bool) -> Progress {
         Progress {
             is_shown: is_wanted && std::io::stderr().is_terminal(),
-            total_bytes,
+            total_bytes: AtomicU64::new(total_bytes),
             done_bytes: AtomicU64::new(0),
             shown_ms: AtomicU64::new(0),
             began: Instant::now(),
         }
+    }
+
+    /// Notes that more bytes than was known are to be moved.
+    pub fn expect(&self, bytes: u64) {
+        self.total_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Notes that bytes were moved.
@@ -40,7 +45,7 @@ impl Progress {
         let is_due = self.is_shown && now_ms >= shown_ms.saturating_add(TICK_MS);
         let mine = Ordering::Relaxed;
         if is_due && self.shown_ms.compare_exchange(shown_ms, now_ms, mine, mine).is_ok() {
-            self.show(&line(done, self.total_bytes, now_ms));
+            self.show(&line(done, self.total_bytes.load(Ordering::Relaxed), now_ms));
         }
     }
 
@@ -54,6 +59,13 @@ impl Progress {
     fn show(&self, line: &str) {
         // Whether the line is seen does not matter.
         let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
+    }
+}
+
+/// However it ends, the line does not stay.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -95,6 +95,10 @@ pub struct Source {
 /// What is remembered of the last push to each host.
 #[derive(Debug)]
 pub struct Memory {
+    /// The folder that it is in, one of our own.
+    pub folder: PathBuf,
+    /// What the names of files for this `config.ini` begin with.
+    pub prefix: String,
     path: PathBuf,
     said: Remembered,
     _lock: Lock,
@@ -293,7 +297,7 @@ impl Memory {
         let said = fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
         let mut said: Remembered = said.unwrap_or_default();
         said.config = canonical.display().to_string();
-        Ok(Memory { path, said, _lock: lock })
+        Ok(Memory { folder, prefix: format!("{name}-"), path, said, _lock: lock })
     }
 
     /// Whether the last push to `host` failed.
@@ -309,6 +313,17 @@ impl Memory {
     /// Returns when the last push of a mapping to `host` that was whole began, in ms since 1970.
     pub fn pushed_ms(&self, host: &str, mapping: &Mapping) -> Option<u64> {
         self.said.hosts.get(host)?.mappings.get(&key(mapping)).copied()
+    }
+
+    /// Notes that a push to hosts begins: until it is said how one ended, it failed. Saves it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn begin(&mut self, hosts: &[String]) -> Result<(), PushError> {
+        for host in hosts {
+            self.said.hosts.entry(host.clone()).or_default().failed = true;
+        }
+        self.save()
     }
 
     /// Notes how a push to `host` ended, and which mappings were whole.

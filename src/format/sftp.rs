@@ -218,6 +218,9 @@ pub enum SftpFault {
     /// It is of a kind that no server sends.
     #[error("the host sent what is no packet of SFTP")]
     Kind,
+    /// There are more answers than questions.
+    #[error("the host sent answers that nobody asked for")]
+    Unasked,
 }
 
 impl Attributes {

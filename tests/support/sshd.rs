@@ -147,6 +147,11 @@ impl Hosts {
         self.servers.iter().for_each(|server| kill_below(server.id()));
     }
 
+    /// Kills the connections of the server that was started as the one of this number, from 0 on.
+    pub fn kill_connections_of(&self, number: usize) {
+        kill_below(self.servers[number].id());
+    }
+
     fn wait_for(&self, ip: &str) {
         let until = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect((ip, self.port)).is_err() {

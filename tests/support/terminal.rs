@@ -20,6 +20,8 @@ pub struct Terminal {
     screen: Receiver<Vec<u8>>,
     /// All that came, escape sequences left out.
     pub seen: String,
+    /// All of it as it came.
+    pub bytes: Vec<u8>,
     raw: Vec<u8>,
     /// How much of it was waited for.
     at: usize,
@@ -52,7 +54,15 @@ impl Terminal {
                 }
             }
         });
-        Terminal { child, keyboard, screen, seen: String::new(), raw: Vec::new(), at: 0 }
+        Terminal {
+            child,
+            keyboard,
+            screen,
+            seen: String::new(),
+            bytes: Vec::new(),
+            raw: Vec::new(),
+            at: 0,
+        }
     }
 
     /// Waits until `text` is shown, after what was waited for before.
@@ -88,15 +98,22 @@ impl Terminal {
     }
 
     /// Waits for the end of the program.
-    pub fn end(mut self) -> (ExitStatus, String) {
+    pub fn end(self) -> (ExitStatus, String) {
+        let (status, terminal) = self.ended();
+        (status, terminal.seen)
+    }
+
+    /// Waits for the end of the program, and returns all that was shown.
+    pub fn ended(mut self) -> (ExitStatus, Terminal) {
         let status = self.child.wait().unwrap();
         while let Ok(bytes) = self.screen.recv_timeout(Duration::from_millis(200)) {
             self.show(&bytes);
         }
-        (status, self.seen)
+        (status, self)
     }
 
     fn show(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
         self.raw.extend_from_slice(bytes);
         let end = match std::str::from_utf8(&self.raw) {
             Ok(text) => text.len(),

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::edge::push::{Level, Memory, Push, Source, SourceFile};
 use crate::edge::ssh::{
-    Asker, Job, Line, Manner, Sftp, SshFault, Stop, Sums, Terms, Tool, absolute, copy_by_scp,
+    Asker, Job, Line, Manner, Note, Sftp, SshFault, Stop, Sums, Terms, Tool, absolute, copy_by_scp,
     fetch, join, look_at, make_folders, replace, set_marks, split, stage, sums, try_folders,
     verify,
 };
@@ -15,6 +15,8 @@ use crate::format::push::{Connection, Mapping};
 use crate::format::sftp::{Attributes, Kind};
 use crate::model::Host;
 use crate::model::path::escaped;
+
+use super::super::progress::Progress;
 
 /// Files that are staged before they take their places.
 const BATCH_FILES: usize = 20_000;
@@ -39,6 +41,10 @@ pub struct Errand<'e> {
     pub stop: &'e Stop,
     /// Whether nothing is to be changed.
     pub is_dry: bool,
+    /// What lies there until it has its name.
+    pub note: Note,
+    /// How far all of it is.
+    pub progress: &'e Progress,
     /// The logs.
     pub log: &'e (dyn Fn(Level, &str) + Sync),
 }
@@ -132,10 +138,16 @@ impl Errand<'_> {
         match Sftp::open(&line, self.stop) {
             Ok(mut sftp) => {
                 self.say(Level::Info, "connected");
+                if !self.is_dry {
+                    self.note.remove_left(&mut sftp).map_err(fault)?;
+                }
                 self.by_sftp(&line, &mut sftp, &mut wanted, result).map_err(fault)?;
             }
             Err(SshFault::NoSftp(_)) => {
                 self.warn(result, "no SFTP there: copied by the old SCP protocol".to_owned());
+                if !self.is_dry {
+                    self.note.remove_left_by_command(&line).map_err(fault)?;
+                }
                 self.by_scp(&line, &mut wanted, result).map_err(fault)?;
             }
             Err(error) => return Err(fault(error)),
@@ -224,6 +236,7 @@ impl Errand<'_> {
                 self.say(Level::Info, &format!("{}: would be copied", escaped(&copy.job.target)));
             }
         } else {
+            self.progress.expect(copies.iter().map(|copy| copy.job.size_bytes).sum());
             let mut rest = copies.as_slice();
             while !rest.is_empty() {
                 let (batch, after) = rest.split_at(batch_length(rest));
@@ -433,13 +446,22 @@ impl Errand<'_> {
         let tag = self.tag();
         let manner = Manner { tag: &tag, with_sha256: false };
         let mut open = |at: usize| File::open(&copies[at].file.path);
+        self.note.write(&jobs, &tag)?;
         let asker = Asker::start(line, Tool::Cksum)?;
-        let mut staged = stage(sftp, &jobs, &manner, &mut open, &mut |_| {})?;
-        verify(line, asker, sftp, &mut staged, self.stop)?;
-        let sound = copies.iter().zip(&staged).filter_map(|(copy, staged)| {
-            Some((staged.as_ref().ok()?.temporary.as_slice(), copy.job.target.as_slice()))
-        });
-        let mut placed = replace(sftp, &sound.collect::<Vec<_>>())?.into_iter();
+        let mut staged = stage(sftp, &jobs, &manner, &mut open, &mut |bytes| {
+            self.progress.add(bytes);
+        })?;
+        // What is on its way arrives, whoever wants an end.
+        let mut placed = sftp
+            .undisturbed(|sftp| {
+                verify(line, asker, sftp, &mut staged)?;
+                let sound = copies.iter().zip(&staged).filter_map(|(copy, staged)| {
+                    Some((staged.as_ref().ok()?.temporary.as_slice(), copy.job.target.as_slice()))
+                });
+                replace(sftp, &sound.collect::<Vec<_>>())
+            })?
+            .into_iter();
+        self.note.clear();
         for (copy, staged) in copies.iter().zip(staged) {
             let outcome = staged
                 .and_then(|staged| placed.next().unwrap_or(Ok(())).map(|()| staged.size_bytes));
@@ -503,19 +525,20 @@ impl Errand<'_> {
                 continue;
             }
             let jobs: Vec<Job> = copies.iter().map(|copy| copy.job.clone()).collect();
-            let mut open = |at: usize| File::open(&copies[at].file.path);
-            let done = copy_by_scp(line, &folders, &jobs, &self.tag(), &mut open, self.stop)?;
-            let there = self.sums_of(line, &jobs)?;
-            for ((copy, outcome), there) in copies.iter().zip(done).zip(there) {
-                let outcome = match (outcome, there) {
-                    (Ok((bytes, sum)), Some(there)) if there != (sum, bytes) => {
-                        Err("it did not arrive whole".to_owned())
-                    }
-                    (outcome, _) => outcome,
-                };
+            self.progress.expect(jobs.iter().map(|job| job.size_bytes).sum());
+            let mut open = |at: usize| {
+                self.progress.add(jobs[at].size_bytes);
+                File::open(&copies[at].file.path)
+            };
+            let tag = self.tag();
+            self.note.write(&jobs, &tag)?;
+            let done = copy_by_scp(line, &folders, &jobs, &tag, &mut open, self.stop)?;
+            // Those in trouble have left what came of them.
+            self.note.remove_left_by_command(line)?;
+            for (copy, outcome) in copies.iter().zip(done) {
                 let shown = escaped(&copy.job.target);
                 match outcome {
-                    Ok((bytes, _)) => {
+                    Ok(bytes) => {
                         result.sent += 1;
                         result.bytes += bytes;
                         self.say(Level::Info, &format!("{shown}: copied, {bytes} bytes"));
@@ -528,15 +551,6 @@ impl Errand<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Returns the sums of files there as far as the host says them.
-    fn sums_of(&self, line: &Line, jobs: &[Job]) -> Result<Vec<Option<(u32, u64)>>, SshFault> {
-        let paths: Vec<&[u8]> = jobs.iter().map(|job| job.target.as_slice()).collect();
-        Ok(match sums(line, &paths, Tool::Cksum, self.stop)? {
-            Sums::Cksums(there) => there,
-            _ => vec![None; jobs.len()],
-        })
     }
 
     /// Returns the files that are not there as they are here, by the host's own word.
@@ -566,7 +580,8 @@ impl Errand<'_> {
     fn tag(&self) -> String {
         let node = rustix::system::uname();
         let uid = rustix::process::getuid().as_raw();
-        format!("{} {uid} {}", node.nodename().to_string_lossy(), self.push.file.display())
+        let (node, host) = (node.nodename().to_string_lossy(), name_of(self.connection));
+        format!("{node} {uid} {} {host}", self.push.file.display())
     }
 
     fn fault(&self, result: &mut HostResult, path: &str, why: &str) {

@@ -13,11 +13,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::edge::push::{Level, Logs, Memory, Push, PushError};
-use crate::edge::ssh::{Stop, Terms};
+use crate::edge::ssh::{Note, Stop, Terms};
 use crate::edge::stop;
 
 use self::host::{Errand, HostResult};
 use super::outcome::{Failure, Outcome, answer_json, tell};
+use super::progress::Progress;
 use super::session::Session;
 
 /// The file that is read where none is named.
@@ -89,6 +90,13 @@ fn push_once(
             false => log(Level::Warning, &format!("{name}: listed twice: done once")),
         }
     }
+    if !session.options.dry_run {
+        let names: Vec<String> =
+            chosen.iter().map(|connection| host::name_of(connection)).collect();
+        memory.begin(&names)?;
+    }
+    let options = &session.options;
+    let progress = Progress::begin(0, !options.quiet && !options.json && !options.dry_run);
     let next = Mutex::new(chosen.iter().enumerate());
     let results = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -104,6 +112,8 @@ fn push_once(
                         memory: &memory,
                         stop,
                         is_dry: session.options.dry_run,
+                        note: Note::new(&memory.folder, &memory.prefix, &host::name_of(connection)),
+                        progress: &progress,
                         log: &log,
                     };
                     let result = errand.run();
@@ -113,6 +123,7 @@ fn push_once(
             });
         }
     });
+    progress.end();
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_by_key(|(at, _)| *at);
     let results: Vec<HostResult> = results.into_iter().map(|(_, result)| result).collect();

@@ -5,7 +5,7 @@
 
 use crate::edge::kept::Kept;
 use crate::edge::runs::RunLog;
-use crate::edge::ssh::{Fetched, fetch, join};
+use crate::edge::ssh::{Fetched, fetch, join, look_at};
 use crate::edge::tree::{Arrival, Look, Marks, PlaceFault, Placed, Root, Staging};
 use crate::model::project::Format;
 use crate::model::run::{Before, Change, Event, Kind};
@@ -76,9 +76,12 @@ impl Hands<'_> {
         ended: &mut Vec<Ended>,
     ) -> Result<bool, Failure> {
         let staging = self.root.stage()?;
-        let paths: Vec<Vec<u8>> =
+        let names: Vec<Vec<u8>> =
             operations.iter().map(|o| join(&errand.top, o.path.as_bytes())).collect();
-        let paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
+        let paths: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+        let sizes = look_at(&mut errand.sftp, &names).unwrap_or_default();
+        let sizes = sizes.iter().filter_map(|found| found.as_ref().ok()?.as_ref()?.size_bytes);
+        progress.expect(sizes.fold(0, u64::saturating_add));
         let mut sink =
             |at: usize| staging.create(&at.to_string()).map(Some).map_err(std::io::Error::other);
         let mut told = |bytes| progress.add(bytes);

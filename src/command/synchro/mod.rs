@@ -197,13 +197,14 @@ pub fn carry_out(
         return Ok(ended);
     }
     let mut open = OpenProject::open(session, directory)?;
-    let progress = Progress::begin(total_bytes(&open, &by_site), !session.options.quiet);
+    let is_shown = !session.options.quiet && !session.options.json;
+    let progress = Progress::begin(total_bytes(&open, &by_site), is_shown);
     let (errands, lost) = connect(session, &open, by_site, stop);
     ended.extend(lost);
     let (errands, done) = here::bring(session, &mut open, errands, &progress)?;
     ended.extend(done);
-    ended.extend(there::send_all(&open.ground, errands, &keeping(session)?, &progress, stop));
-    progress.end();
+    ended.extend(there::send_all(&open.ground, errands, &keeping(session)?, &progress));
+    drop(progress);
     let touched: BTreeSet<TreePath> = ended
         .iter()
         .filter(|(o, end)| *end == End::Done && matches!(o.act, Act::Download | Act::DeleteHere))

@@ -5,12 +5,14 @@
 use std::collections::BTreeSet;
 
 use crate::edge::ssh::{
-    Aside, Asker, CHANGED, Displaced, Job, Keeping, Kept, Manner, SshFault, Staged, Stop, Tool,
+    Aside, Asker, CHANGED, Displaced, Job, Keeping, Kept, Manner, Note, SshFault, Staged, Tool,
     create, discard, join, keep_all, look_at, make_folders, prune_kept, put_aside, release, split,
     stage, swap, verify,
 };
+use crate::edge::state::State;
 use crate::format::sftp::Kind;
 use crate::model::Signature;
+use crate::model::path::escaped;
 use crate::model::snapshot::{Act, Operation};
 use crate::model::version::Content;
 
@@ -27,29 +29,26 @@ pub fn send_all(
     errands: Vec<Errand>,
     keeping: &Keeping,
     progress: &Progress,
-    stop: &Stop,
 ) -> Vec<Ended> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = errands
             .into_iter()
-            .map(|errand| scope.spawn(move || send(ground, errand, keeping, progress, stop)))
+            .map(|errand| scope.spawn(move || send(ground, errand, keeping, progress)))
             .collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
     })
 }
 
-fn send(
-    ground: &Ground,
-    mut errand: Errand,
-    keeping: &Keeping,
-    progress: &Progress,
-    stop: &Stop,
-) -> Vec<Ended> {
+fn send(ground: &Ground, mut errand: Errand, keeping: &Keeping, progress: &Progress) -> Vec<Ended> {
     let operations = std::mem::take(&mut errand.operations);
     let (uploads, removals): (Vec<_>, Vec<_>) =
         operations.into_iter().partition(|operation| operation.act == Act::Upload);
     let mut ended = Vec::new();
-    let mut hand = Hand { ground, errand, keeping, progress, stop };
+    let note = note_of(ground, &errand);
+    let mut hand = Hand { ground, errand, keeping, progress, note };
+    if let Err(fault) = hand.note.remove_left(&mut hand.errand.sftp) {
+        log::warn!("{}: what an earlier run left there stays: {fault}", hand.errand.line.host());
+    }
     // Removals first: a file may have to give way to a folder of its name.
     type Part<'h> = fn(&mut Hand<'h>, &[Operation]) -> Result<Vec<End>, SshFault>;
     let parts: [(Part<'_>, Vec<Operation>); 2] =
@@ -78,7 +77,13 @@ struct Hand<'h> {
     errand: Errand,
     keeping: &'h Keeping,
     progress: &'h Progress,
-    stop: &'h Stop,
+    note: Note,
+}
+
+/// Returns where it is noted what lies on a host until it has its name.
+fn note_of(ground: &Ground, errand: &Errand) -> Note {
+    let host = format!("{} {}", errand.line.host(), escaped(&errand.top));
+    Note::new(&State::private_folder(&ground.dir), "upload-", &host)
 }
 
 impl Hand<'_> {
@@ -90,9 +95,13 @@ impl Hand<'_> {
         let files: Vec<Displaced> =
             operations.iter().filter_map(|operation| self.displaced(operation)).collect();
         let Errand { line, sftp, top, .. } = &mut self.errand;
-        let outcomes = put_aside(line, sftp, top, &files, Aside::Move, self.stop)?;
-        let kept: Vec<Kept> = outcomes.iter().flatten().cloned().collect();
-        keep_all(sftp, top, &kept, &self.keeping.today)?;
+        // What is moved aside is not left there half judged, whoever wants an end.
+        let outcomes = sftp.undisturbed(|sftp| {
+            let outcomes = put_aside(line, sftp, top, &files, Aside::Move)?;
+            let kept: Vec<Kept> = outcomes.iter().flatten().cloned().collect();
+            keep_all(sftp, top, &kept, &self.keeping.today)?;
+            Ok::<_, SshFault>(outcomes)
+        })?;
         Ok(outcomes.into_iter().map(|outcome| outcome.map_or_else(held, |_| End::Done)).collect())
     }
 
@@ -116,9 +125,12 @@ impl Hand<'_> {
         let manner = Manner { tag: &tag, with_sha256: true };
         let mut told = |bytes| self.progress.add(bytes);
         let Errand { line, sftp, top, .. } = &mut self.errand;
+        self.note.write(&jobs, &tag)?;
         let asker = Asker::start(line, Tool::Cksum)?;
         let mut staged = stage(sftp, &jobs, &manner, &mut open, &mut told)?;
-        verify(line, asker, sftp, &mut staged, self.stop)?;
+        // What is on its way arrives, whoever wants an end.
+        let stop = sftp.ignore_stop();
+        verify(line, asker, sftp, &mut staged)?;
         let mut ready: Vec<(usize, Staged)> = Vec::new();
         for (at, staged) in staged.into_iter().enumerate() {
             match staged {
@@ -135,6 +147,8 @@ impl Hand<'_> {
             ready.into_iter().partition(|(at, _)| operations[*at].there == Content::Absent);
         self.create(&new, &jobs, &mut ends)?;
         self.replace(&top, &old, operations, &mut ends)?;
+        self.errand.sftp.heed(stop);
+        self.note.clear();
         Ok(ends)
     }
 
@@ -175,7 +189,7 @@ impl Hand<'_> {
         let files: Vec<Displaced> =
             old.iter().filter_map(|(at, _)| self.displaced(&operations[*at])).collect();
         let Errand { line, sftp, .. } = &mut self.errand;
-        let outcomes = put_aside(line, sftp, top, &files, Aside::Link, self.stop)?;
+        let outcomes = put_aside(line, sftp, top, &files, Aside::Link)?;
         let mut kept = Vec::new();
         let mut going = Vec::new();
         for ((at, staged), outcome) in old.iter().zip(outcomes) {
@@ -195,7 +209,7 @@ impl Hand<'_> {
             .zip(&kept)
             .map(|((_, staged), kept)| (staged.temporary.as_slice(), kept))
             .collect();
-        let placed = swap(line, sftp, &pairs, self.stop)?;
+        let placed = swap(line, sftp, &pairs)?;
         let mut done = Vec::new();
         for (((at, _), aside), placed) in going.iter().zip(kept).zip(placed) {
             match placed {

@@ -6,13 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+
 use crate::format::digest::hex;
 use crate::format::sftp::{Attributes, Code, Reply, Request, Status};
 
 use super::join;
 use super::line::{Line, SshFault};
 use super::observe::digests;
-use super::sftp::{Sftp, Stop, said};
+use super::sftp::{Sftp, said};
 use super::stage::{Each, discard, ended_well, replace};
 use super::walk::{look_at, make_folders, walk};
 
@@ -60,7 +63,6 @@ pub fn put_aside(
     top: &[u8],
     files: &[Displaced],
     how: Aside,
-    stop: &Stop,
 ) -> Result<Each<Kept>, SshFault> {
     if files.is_empty() {
         return Ok(Vec::new());
@@ -90,7 +92,7 @@ pub fn put_aside(
         .filter(|(_, aside)| aside.is_ok())
         .map(|(name, _)| name.clone())
         .collect();
-    let mut found = digests(line, sftp, &there, stop)?.into_iter();
+    let mut found = digests(line, sftp, &there)?.into_iter();
     let mut modes = look_at(sftp, &there)?.into_iter();
     let mut outcomes = Vec::new();
     for ((file, name), aside) in files.iter().zip(names).zip(is_aside) {
@@ -120,12 +122,7 @@ pub fn put_aside(
 ///
 /// # Errors
 /// The connection ended.
-pub fn swap(
-    line: &Line,
-    sftp: &mut Sftp,
-    pairs: &[(&[u8], &Kept)],
-    stop: &Stop,
-) -> Result<Each<()>, SshFault> {
+pub fn swap(line: &Line, sftp: &mut Sftp, pairs: &[(&[u8], &Kept)]) -> Result<Each<()>, SshFault> {
     let places: Vec<(&[u8], &[u8])> =
         pairs.iter().map(|(temporary, kept)| (*temporary, kept.target.as_slice())).collect();
     if !sftp.greeting().links || !sftp.greeting().replaces {
@@ -144,7 +141,7 @@ pub fn swap(
     let replies = sftp.ask_all(requests.into_iter())?;
     let placed = replies.iter().skip(1).step_by(2).cloned().collect();
     let mut outcomes = ended_well(sftp, &places, placed)?;
-    let mut displaced = digests(line, sftp, &seconds, stop)?.into_iter();
+    let mut displaced = digests(line, sftp, &seconds)?.into_iter();
     let mut done = Vec::new();
     for (((_, kept), second), outcome) in pairs.iter().zip(&seconds).zip(&mut outcomes) {
         let found = displaced.next().and_then(Result::ok);
@@ -217,7 +214,7 @@ pub fn prune_kept(sftp: &mut Sftp, top: &[u8], keeping: &Keeping) -> Result<usiz
     let going = superfluous(&found.files, keeping);
     let paths: Vec<Vec<u8>> = going.iter().map(|name| join(&store, name)).collect();
     discard(sftp, &paths.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
-    let days: BTreeSet<&[u8]> = going.iter().filter_map(|name| day_of(name)).collect();
+    let days: BTreeSet<&[u8]> = going.iter().filter_map(|name| folder_of(name)).collect();
     let days: Vec<Vec<u8>> = days.into_iter().map(|day| join(&store, day)).collect();
     // One that is not empty stays.
     sftp.ask_all(days.iter().map(|day| Request::RemoveFolder(day)))?;
@@ -226,20 +223,22 @@ pub fn prune_kept(sftp: &mut Sftp, top: &[u8], keeping: &Keeping) -> Result<usiz
 
 /// Returns what goes of the files of a store, by their names below it.
 fn superfluous(files: &BTreeMap<Vec<u8>, Attributes>, keeping: &Keeping) -> Vec<Vec<u8>> {
-    let dated = files
+    let mut dated: Vec<(String, &Vec<u8>, u64)> = files
         .iter()
-        .filter_map(|(name, found)| Some((day_of(name)?, name, found.size_bytes.unwrap_or(0))));
+        .filter_map(|(name, found)| Some((day_of(name)?, name, found.size_bytes.unwrap_or(0))))
+        .collect();
+    dated.sort_unstable();
     let mut room = keeping.bytes_max;
     let mut is_full = false;
     let mut going = Vec::new();
-    // The names are in order: from the end these are the newest days.
-    for (day, name, bytes) in dated.rev() {
-        if day >= keeping.today.as_bytes() {
+    // The newest days first.
+    for (day, name, bytes) in dated.into_iter().rev() {
+        if day >= keeping.today {
             room = room.saturating_sub(bytes);
             continue;
         }
         is_full = is_full || bytes > room;
-        if is_full || day < keeping.since.as_bytes() {
+        if is_full || day < keeping.since {
             going.push(name.clone());
         } else {
             room -= bytes;
@@ -248,15 +247,36 @@ fn superfluous(files: &BTreeMap<Vec<u8>, Attributes>, keeping: &Keeping) -> Vec<
     going
 }
 
-/// Returns the day that a name in a store begins with, `2026-11-23/`; what begins otherwise is not ours
-/// to judge.
-fn day_of(name: &[u8]) -> Option<&[u8]> {
+/// Returns the day that a name in a store is of; what is named otherwise is not ours to judge.
+fn day_of(name: &[u8]) -> Option<String> {
+    let day = folder_of(name).map(|day| String::from_utf8_lossy(day).into_owned());
+    day.or_else(|| day_of_aside(name))
+}
+
+/// Returns the day that a name in a store begins with, `2026-11-23/`.
+fn folder_of(name: &[u8]) -> Option<&[u8]> {
     let (day, rest) = name.split_at_checked(10)?;
     let is_day = day.iter().enumerate().all(|(at, byte)| match at {
         4 | 7 => *byte == b'-',
         _ => byte.is_ascii_digit(),
     });
     (is_day && rest.first() == Some(&b'/')).then_some(day)
+}
+
+/// Returns the day after that of a first name, `in-PID-NANOSECONDS-NUMBER`, which a run that was killed
+/// has left. It may be all that there is of a file: it stays as long as what is kept.
+fn day_of_aside(name: &[u8]) -> Option<String> {
+    let name = std::str::from_utf8(name).ok()?;
+    let mut words = name.strip_prefix("in-")?.split('-');
+    let (process, nanos, number) = (words.next()?, words.next()?, words.next()?);
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let is_end = matches!((words.next(), words.next()), (None | Some("last"), None));
+    if !is_number(process) || !is_number(number) || !is_end {
+        return None;
+    }
+    let put_aside = Timestamp::from_nanosecond(i128::from_str_radix(nanos, 16).ok()?).ok()?;
+    let day_after = put_aside.checked_add(Span::new().hours(24)).ok()?;
+    Some(day_after.to_zoned(TimeZone::UTC).date().to_string())
 }
 
 /// Puts a file back if its place is still free; otherwise it stays in the store.
@@ -293,7 +313,11 @@ mod tests {
             ("2026-11-22/c", 5),
             ("2026-11-23/d", 5),
             ("2026-11-24/e", 5),
-            ("in-7-8-0", 9),
+            ("mine", 9),
+            ("in-7", 9),
+            ("in-7-xyz-0", 9),
+            ("in-7-8-0-last-9", 9),
+            ("in-7-8-first", 9),
             ("2026-1x-01/f", 9),
             ("2025-01-01", 9),
         ]);
@@ -308,5 +332,16 @@ mod tests {
             let going: Vec<&str> = going.iter().map(|n| std::str::from_utf8(n).unwrap()).collect();
             assert_eq!(going, want, "{bytes_max}");
         }
+        // What a run has put aside and left: of 1 January 2026, and of the day before today.
+        let store = files(&[
+            ("in-7-1886999c36a18000-0", 1),
+            ("in-7-1886999c36a18000-12-last", 1),
+            ("in-7-18ea5c38afec8000-0", 1),
+            ("2026-11-22/a", 1),
+        ]);
+        let going = superfluous(&store, &keeping(100));
+        let old = [&b"in-7-1886999c36a18000-12-last"[..], b"in-7-1886999c36a18000-0"];
+        assert_eq!(going, old);
+        assert_eq!(day_of(b"in-7-18ea5c38afec8000-0").as_deref(), Some("2026-11-23"));
     }
 }

@@ -3,13 +3,16 @@
 //! Invariant: host and user are never taken for options, no forwarding is set up, and no question
 //! is put to a terminal.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::edge::secret;
 use crate::format::settings::{Secret, Settings};
@@ -18,6 +21,7 @@ use crate::model::Host;
 use crate::model::path::escaped;
 
 use super::askpass::{Askpass, SOCKET};
+use super::sftp::Stop;
 
 /// Seconds for a connection to come about.
 const CONNECT_SECONDS: u32 = 20;
@@ -27,6 +31,11 @@ const SOCKET_NAME_BYTES_MAX: usize = 80;
 const WORDS_BYTES_MAX: usize = 8 << 10;
 /// How long the last words of ssh are waited for: what it left running may hold its output open.
 const WORDS_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long a command on a host may print nothing: sums of large files on slow disks take their time.
+const COMMAND_SILENCE_SECONDS: u64 = 3_600;
+/// Bytes that a script of ours prints at most.
+const SCRIPT_ANSWER_BYTES_MAX: u64 = 16 << 20;
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
@@ -219,6 +228,13 @@ impl Line {
         Running::start(command)
     }
 
+    /// Has a shell there carry out a script that names things, each quoted by [`quoted`]; returns what
+    /// it prints.
+    pub(super) fn run_script(&self, script: &[u8]) -> Result<Vec<u8>, SshFault> {
+        let mut running = self.start_command("sh -s")?;
+        running.answer(&[script], b"", SCRIPT_ANSWER_BYTES_MAX, &Stop::default())
+    }
+
     /// Asks ssh what its own settings say of this host.
     fn configuration(&self) -> Result<String, SshFault> {
         let mut command = self.addressed();
@@ -295,24 +311,41 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Writes names to its standard input, a NUL behind each, and returns what it answers, `most`
-    /// bytes of it at most, and whether all of that could be read.
-    pub fn answer(&mut self, names: &[&[u8]], most: u64) -> (io::Result<usize>, Vec<u8>) {
+    /// Writes pieces to its standard input, `end` behind each, and returns what it prints, `most`
+    /// bytes of it at most.
+    ///
+    /// # Errors
+    /// `stop` was set, or it prints nothing for [`COMMAND_SILENCE_SECONDS`]; it is ended then.
+    pub fn answer(
+        &mut self,
+        pieces: &[&[u8]],
+        end: &[u8],
+        most: u64,
+        stop: &Stop,
+    ) -> Result<Vec<u8>, SshFault> {
         let (stdin, stdout) = (self.child.stdin.take(), self.child.stdout.take());
         let mut answer = Vec::new();
         let read = std::thread::scope(|scope| {
             scope.spawn(move || {
-                let Some(mut stdin) = stdin else { return };
-                for name in names {
+                let Some(mut stdin) = stdin.map(|stdin| BufWriter::with_capacity(1 << 16, stdin))
+                else {
+                    return;
+                };
+                for piece in pieces {
                     // A host that does not want to read the names says nothing of them either.
-                    if stdin.write_all(name).and_then(|()| stdin.write_all(b"\0")).is_err() {
+                    if stdin.write_all(piece).and_then(|()| stdin.write_all(end)).is_err() {
                         return;
                     }
                 }
             });
-            stdout.map_or(Ok(0), |stdout| stdout.take(most).read_to_end(&mut answer))
+            let read = stdout.map_or(Ok(()), |out| read_bounded(out, &mut answer, most, stop));
+            if read.is_err() {
+                // Then nobody waits for it to take the names either.
+                let _ = self.child.kill();
+            }
+            read
         });
-        (read, answer)
+        read.map(|()| answer)
     }
 
     fn start(mut command: Command) -> Result<Running, SshFault> {
@@ -354,6 +387,51 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Waits until something can be read or written, or nobody can there any more.
+///
+/// # Errors
+/// `stop` was set, or nothing happens for so many seconds.
+pub(super) fn wait_for(
+    end: &impl AsFd,
+    flags: PollFlags,
+    seconds: u64,
+    stop: &Stop,
+) -> Result<(), SshFault> {
+    const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    let began = std::time::Instant::now();
+    loop {
+        let mut ends = [PollFd::new(end, flags)];
+        if !matches!(poll(&mut ends, Some(&TICK)), Ok(0) | Err(_)) {
+            return Ok(());
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Err(SshFault::Stopped);
+        }
+        if began.elapsed().as_secs() >= seconds {
+            return Err(SshFault::Silent(seconds));
+        }
+    }
+}
+
+fn read_bounded(
+    mut stdout: ChildStdout,
+    answer: &mut Vec<u8>,
+    most: u64,
+    stop: &Stop,
+) -> Result<(), SshFault> {
+    let mut chunk = vec![0; 64 << 10];
+    while (answer.len() as u64) < most {
+        wait_for(&stdout, PollFlags::IN, COMMAND_SILENCE_SECONDS, stop)?;
+        // What cannot be read is the end.
+        let bytes = stdout.read(&mut chunk).unwrap_or(0);
+        if bytes == 0 {
+            return Ok(());
+        }
+        answer.extend_from_slice(chunk.get(..bytes).unwrap_or_default());
+    }
+    Ok(())
 }
 
 /// Hands on what ssh says, in pieces, as long as anybody wants it.

@@ -7,6 +7,7 @@
 mod aside;
 mod askpass;
 mod fetch;
+mod left;
 mod line;
 mod observe;
 mod scp;
@@ -21,6 +22,7 @@ pub use aside::{
 };
 pub use askpass::answer_if_asked;
 pub use fetch::{Fetched, fetch};
+pub use left::Note;
 pub use line::{Line, SshFault, Terms};
 pub use observe::{Observation, digests, observe};
 pub use scp::{below, copy_by_scp};

@@ -81,7 +81,7 @@ pub fn observe(
         }
     }
     let paths: Vec<Vec<u8>> = found.iter().map(|(path, _)| join(&top, path.as_bytes())).collect();
-    let digests = digests(line, &mut sftp, &paths, stop)?;
+    let digests = digests(line, &mut sftp, &paths)?;
     let mut files = BTreeMap::new();
     for ((path, executable), digest) in found.into_iter().zip(digests) {
         match digest {
@@ -103,10 +103,9 @@ pub fn digests(
     line: &Line,
     sftp: &mut Sftp,
     paths: &[Vec<u8>],
-    stop: &Stop,
 ) -> Result<Vec<Result<[u8; 32], String>>, SshFault> {
     let names: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
-    let said = match sums(line, &names, Tool::Sha256, stop)? {
+    let said = match sums(line, &names, Tool::Sha256, sftp.stop())? {
         Sums::Digests(said) => said,
         _ => vec![None; names.len()],
     };

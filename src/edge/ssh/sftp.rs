@@ -123,6 +123,29 @@ impl Sftp {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// Does work that goes on to its end, though we are told to stop meanwhile.
+    pub fn undisturbed<T>(&mut self, work: impl FnOnce(&mut Sftp) -> T) -> T {
+        let stop = self.ignore_stop();
+        let done = work(self);
+        self.heed(stop);
+        done
+    }
+
+    /// Goes on though we are told to stop, until [`Sftp::heed`] is given what this returns.
+    pub fn ignore_stop(&mut self) -> Stop {
+        std::mem::take(&mut self.stop)
+    }
+
+    /// Ends work when `stop` is set.
+    pub fn heed(&mut self, stop: Stop) {
+        self.stop = stop;
+    }
+
+    /// Returns what tells that work has to end.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
     /// Sends a request, at the latest when an answer is waited for; returns its number.
     ///
     /// # Errors
@@ -326,9 +349,14 @@ impl Reader {
         if at == 0 {
             return true;
         }
-        let _ = self.owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |owed| {
-            Some(owed.saturating_sub(count))
-        });
+        let owed = self
+            .owed
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |owed| owed.checked_sub(count));
+        // Else what nobody asked for would fill the memory.
+        if owed.is_err() {
+            let _ = self.tell.send(Err(SftpFault::Unasked));
+            return false;
+        }
         let rest = pending.split_off(at);
         self.tell.send(Ok(std::mem::replace(pending, rest))).is_ok()
     }

@@ -16,7 +16,7 @@ use crate::format::sftp::{Attributes, Code, OPEN_NEW, Reply, Request, Status, pa
 
 use super::fetch::fetch;
 use super::line::{Line, SshFault};
-use super::sftp::{REFUSED, Sftp, Stop, said};
+use super::sftp::{REFUSED, Sftp, said};
 use super::sums::{Asker, Sums};
 use super::sync::sync_together;
 use super::{join, split};
@@ -136,11 +136,10 @@ pub fn verify(
     asker: Asker,
     sftp: &mut Sftp,
     staged: &mut [Result<Staged, String>],
-    stop: &Stop,
 ) -> Result<(), SshFault> {
     let paths: Vec<Vec<u8>> = staged.iter().flatten().map(|s| s.temporary.clone()).collect();
     let paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
-    let there: Vec<Option<(u32, u64)>> = match asker.ask(&paths, stop)? {
+    let there: Vec<Option<(u32, u64)>> = match asker.ask(&paths, sftp.stop())? {
         Sums::Cksums(sums) => sums,
         // Where no command may be run, it is read back.
         _ => fetch(sftp, &paths, &mut |_| Ok(None), &mut |_| {})?

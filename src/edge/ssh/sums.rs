@@ -42,8 +42,8 @@ const SHA256: &str = "exec sh -c 'if command -v sha256sum >/dev/null; then s=sha
 /// Asks the host at the other end of `line` for the sums of files, by their absolute names.
 ///
 /// # Errors
-/// ssh cannot be run, or what comes is past [`HOST_ANSWER_BYTES_MAX`]. A host that allows no command
-/// is no error.
+/// ssh cannot be run, or more comes than there is to say, [`HOST_ANSWER_BYTES_MAX`] at most. A host
+/// that allows no command is no error.
 pub fn sums(line: &Line, paths: &[&[u8]], tool: Tool, stop: &Stop) -> Result<Sums, SshFault> {
     if paths.is_empty() {
         return Ok(parse(&[], paths, tool));
@@ -85,18 +85,24 @@ fn ask(mut running: Running, paths: &[&[u8]], tool: Tool, stop: &Stop) -> Result
     if paths.is_empty() {
         return Ok(parse(&[], paths, tool));
     }
-    let (read, answer) = running.answer(paths, HOST_ANSWER_BYTES_MAX + 1);
-    if answer.len() as u64 > HOST_ANSWER_BYTES_MAX {
-        return Err(SshFault::Bound(format!("it said over {HOST_ANSWER_BYTES_MAX} bytes")));
-    }
-    if stop.load(std::sync::atomic::Ordering::Relaxed) {
-        return Err(SshFault::Stopped);
+    let most = answer_bytes_max(paths);
+    let answer = running.answer(paths, b"\0", most + 1, stop)?;
+    if answer.len() as u64 > most {
+        return Err(SshFault::Bound(format!("it said over {most} bytes")));
     }
     let start = memchr::memmem::find(&answer, MARK).map(|at| at + MARK.len());
-    match (read, start.and_then(|start| answer.get(start..))) {
-        (Ok(_), Some(lines)) => Ok(parse(lines, paths, tool)),
-        _ => Ok(Sums::NotAllowed),
+    match start.and_then(|start| answer.get(start..)) {
+        Some(lines) => Ok(parse(lines, paths, tool)),
+        None => Ok(Sums::NotAllowed),
     }
+}
+
+/// Returns how much can be said of so many names, each escaped, and of the day by a login script.
+fn answer_bytes_max(paths: &[&[u8]]) -> u64 {
+    const LINE: u64 = 100;
+    const GREETING: u64 = 1 << 20;
+    let lines = paths.iter().map(|path| 2 * path.len() as u64 + LINE);
+    lines.sum::<u64>().saturating_add(GREETING).min(HOST_ANSWER_BYTES_MAX)
 }
 
 /// Reads what the programs print: a line for each name, in order, and none for those that could not
@@ -148,12 +154,13 @@ fn digest_line<'l>(line: &'l [u8], path: &[u8]) -> Option<([u8; 32], &'l [u8])> 
     let digest = digest_of(hex)?;
     // Two spaces for text, a space and a star for binary.
     let rest = rest.strip_prefix(b"  ").or_else(|| rest.strip_prefix(b" *"))?;
-    let rest = if is_escaped {
-        rest.strip_prefix(escaped(path).as_slice())?
-    } else {
-        rest.strip_prefix(path)?
-    };
-    Some((digest, rest.strip_prefix(b"\n")?))
+    if is_escaped {
+        // No line end is in it; some versions escape CR, and some do not.
+        let end = memchr::memchr(b'\n', rest)?;
+        let (name, rest) = rest.split_at_checked(end)?;
+        return (unescaped(name)? == path).then_some((digest, rest.get(1..)?));
+    }
+    Some((digest, rest.strip_prefix(path)?.strip_prefix(b"\n")?))
 }
 
 fn digest_of(hex: &[u8]) -> Option<[u8; 32]> {
@@ -164,18 +171,22 @@ fn digest_of(hex: &[u8]) -> Option<[u8; 32]> {
     Some(digest)
 }
 
-/// As coreutils write a name in one line.
-fn escaped(path: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(path.len());
-    for &byte in path {
-        match byte {
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            byte => out.push(byte),
-        }
+/// Returns the name that coreutils wrote so, in one line.
+fn unescaped(name: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(name.len());
+    let mut bytes = name.iter();
+    while let Some(&byte) = bytes.next() {
+        out.push(match byte {
+            b'\\' => match bytes.next()? {
+                b'\\' => b'\\',
+                b'n' => b'\n',
+                b'r' => b'\r',
+                _ => return None,
+            },
+            byte => byte,
+        });
     }
-    out
+    Some(out)
 }
 
 #[cfg(test)]
@@ -190,6 +201,17 @@ mod tests {
         let digest = Some([0xab; 32]);
         let expected = Sums::Digests(vec![digest, None, digest, digest, digest]);
         assert_eq!(parse(text.as_bytes(), &paths, Tool::Sha256), expected);
+        // A CR, escaped or not.
+        let paths: [&[u8]; 3] = [b"/a\\\r", b"/a\\\r", b"/last"];
+        let text = format!("\\{hex}  /a\\\\\\r\n\\{hex}  /a\\\\\r\n{hex}  /last\n");
+        let expected = Sums::Digests(vec![digest; 3]);
+        assert_eq!(parse(text.as_bytes(), &paths, Tool::Sha256), expected);
+        for name in ["/a\\", "/a\\x", "/b"] {
+            let text = format!("\\{hex}  {name}\n");
+            let none = Sums::Digests(vec![None]);
+            assert_eq!(parse(text.as_bytes(), &[b"/a"], Tool::Sha256), none, "{name}");
+        }
+        let paths: [&[u8]; 5] = [b"/a", b"/gone", b"/new\nline", b"/b\\c", b"/last"];
         let text = "7 3 /a\n8 4 /new\nline\n9 5 /b\\c\n10 6 /other\n";
         let expected = Sums::Cksums(vec![Some((7, 3)), None, Some((8, 4)), Some((9, 5)), None]);
         assert_eq!(parse(text.as_bytes(), &paths, Tool::Cksum), expected);

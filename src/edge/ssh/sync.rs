@@ -11,7 +11,7 @@ use memchr::memmem::find;
 use crate::format::sftp::{Attributes, OPEN_READ, Reply, Request};
 
 use super::line::{Line, SshFault};
-use super::sftp::Sftp;
+use super::sftp::{Sftp, Stop};
 use super::split;
 
 /// What is printed when all is on the disk.
@@ -52,6 +52,6 @@ fn is_synced_by_command(line: &Line, files: &[&[u8]]) -> Result<bool, SshFault> 
     let folders: BTreeSet<&[u8]> = files.iter().map(|file| split(file).0).collect();
     let mut running = line.start_command(SYNC)?;
     let folders: Vec<&[u8]> = folders.into_iter().collect();
-    let (read, answer) = running.answer(&folders, ANSWER_BYTES_MAX);
-    Ok(read.is_ok() && find(&answer, MARK).is_some())
+    let answer = running.answer(&folders, b"\0", ANSWER_BYTES_MAX, &Stop::default())?;
+    Ok(find(&answer, MARK).is_some())
 }

@@ -194,7 +194,7 @@ struct Walker<'w> {
     open: HashMap<Vec<u8>, Listing>,
     waiting: HashMap<u32, (Vec<u8>, Step)>,
     unclear: Vec<Vec<u8>>,
-    /// Names that the host has sent, and answers without any.
+    /// Names that the host has sent.
     told: usize,
 }
 
@@ -234,7 +234,7 @@ impl Walker<'_> {
             (Step::Read, reply) => {
                 listing.reads -= 1;
                 match reply {
-                    Reply::Names(names) => self.take(&folder, names)?,
+                    Reply::Names(names) if !names.is_empty() => self.take(&folder, names)?,
                     Reply::Status(Status { code: Code::End, .. }) => listing.is_at_end = true,
                     reply => {
                         listing.is_at_end = true;
@@ -266,7 +266,7 @@ impl Walker<'_> {
 
     fn take(&mut self, folder: &[u8], names: Vec<(Vec<u8>, Attributes)>) -> Result<(), SshFault> {
         // Whatever they are: a host that never comes to an end is not listened to without one.
-        self.told = self.told.saturating_add(names.len().max(1));
+        self.told = self.told.saturating_add(names.len());
         if self.told > HOST_FILES_MAX {
             return Err(SshFault::Bound(format!("over {HOST_FILES_MAX} files and folders")));
         }
