@@ -52,8 +52,8 @@ pub struct Desk<'a> {
     pub outside: &'a Path,
     /// What the tree holds, by what is known to have happened.
     pub here: &'a mut BTreeMap<String, Here>,
-    /// Files that the site's program has seen.
-    pub noted: &'a BTreeSet<String>,
+    /// Files that the site's program has seen since they were made.
+    pub noted: &'a mut BTreeSet<String>,
     /// Files that were deleted before any program had seen them: nobody can hear of that.
     pub unheard: &'a mut BTreeSet<String>,
     /// What happened anywhere.
@@ -337,6 +337,9 @@ impl Desk<'_> {
         let what = now.map(|(bytes, executable)| (self.truth.content(bytes), executable));
         if what.is_none() && !self.noted.contains(path) {
             self.unheard.insert(path.to_owned());
+        }
+        if what.is_some() && !tree.contains_key(path) {
+            self.noted.remove(path);
         }
         let event = self.truth.happen(path, what, &past);
         self.here.insert(path.to_owned(), BTreeSet::from([event]));

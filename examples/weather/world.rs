@@ -89,7 +89,8 @@ pub struct World {
     pub(super) broken: Option<Broken>,
     pub(super) story: Vec<String>,
     pub(super) top: tempfile::TempDir,
-    /// Files that a site's program has seen: what comes and goes between two looks was never there.
+    /// Files that a site's program has seen since they were made: what comes and goes between two
+    /// looks was never there.
     noted: Vec<BTreeSet<String>>,
     /// Files that somebody deleted before any program had seen them.
     pub(super) unheard: BTreeSet<String>,
@@ -292,7 +293,7 @@ impl World {
             beside: &self.sites[at].top,
             outside: &self.outside,
             here: &mut self.here[at],
-            noted: &self.noted[at],
+            noted: &mut self.noted[at],
             unheard: &mut self.unheard,
             truth: &mut self.truth,
             counts: &mut self.counts,
@@ -630,7 +631,7 @@ impl World {
                     beside: &site.top,
                     outside,
                     here: &mut here[at],
-                    noted: &noted[at],
+                    noted: &mut noted[at],
                     unheard,
                     truth,
                     counts,
