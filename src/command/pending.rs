@@ -1,5 +1,7 @@
 //! `pending`: what waits for a person.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::edge::queue::{Entry, EntryState};
@@ -49,9 +51,10 @@ pub fn run(session: &Session) -> Result<Outcome, Failure> {
         }
         None => Vec::new(),
     };
-    let is_asked = |digest: &[u8; 32]| questions.iter().any(|(_, q, _)| q.package == *digest);
+    let asked: BTreeSet<[u8; 32]> = questions.iter().map(|(_, q, _)| q.package).collect();
     let entries = queue.list()?;
-    let is_held = |entry: &&Entry| entry.state == EntryState::Held && !is_asked(&entry.sha256);
+    let is_held =
+        |entry: &&Entry| entry.state == EntryState::Held && !asked.contains(&entry.sha256);
     let held: Vec<&Entry> = entries.iter().filter(is_held).collect();
     let unsent = outbox::for_a_person(session)?;
     if session.options.json {

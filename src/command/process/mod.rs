@@ -275,11 +275,9 @@ impl Run<'_> {
         });
         entries.sort_by(|a, b| (&a.origin, a.serial).cmp(&(&b.origin, b.serial)));
         // What is held for its questions only is not read again.
-        let questions = &open.project.knowledge.questions;
+        let asked = packages_asked_about(open);
         entries.retain(|entry| {
-            entry.state == EntryState::New
-                || self.only.is_some()
-                || !questions.iter().any(|question| question.package == entry.sha256)
+            entry.state == EntryState::New || self.only.is_some() || !asked.contains(&entry.sha256)
         });
         Ok(entries)
     }
