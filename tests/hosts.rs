@@ -412,18 +412,19 @@ fn a_line_tells_how_far_it_is_at_a_terminal_only() {
     let at_terminal = |words: &[&str]| {
         let mut command = net.home.command(support::REMSYNC);
         command.args(words);
-        let (status, shown) = Terminal::start(command).ended();
+        let mut shown = Terminal::start(command);
+        let status = shown.wait();
         assert!(status.success(), "{}", shown.seen);
         shown
     };
     let shown = at_terminal(&["synchro", "up", "down"]);
-    let text = String::from_utf8_lossy(&shown.bytes).into_owned();
+    let text = String::from_utf8_lossy(&shown.all).into_owned();
     assert!(shown.seen.contains(" MB of 60 MB, "), "{}", shown.seen);
     let (line, after) = text.rsplit_once(" %  ").unwrap();
     assert!(line.contains("\r\x1b[K["), "{text:?}");
     let after = after.split_once('\r').unwrap().1;
     assert!(after.starts_with("\x1b[K1 uploaded, 1 downloaded"), "{after:?}");
-    assert!(!has_bar(&at_terminal(&["synchro", "up2", "--json"]).bytes));
+    assert!(!has_bar(&at_terminal(&["synchro", "up2", "--json"]).all));
     let ran = net.home.run(&["synchro", "up3"]);
     assert!(!has_bar(&ran.output.stderr) && !ran.stderr().contains('\x1b'), "{}", ran.story());
     ran.done();
@@ -440,12 +441,12 @@ fn a_line_tells_how_far_it_is_at_a_terminal_only() {
         at_terminal(&[&["push", file.to_str().unwrap()], words].concat())
     };
     let shown = push("p1", &[]);
-    let text = String::from_utf8_lossy(&shown.bytes).into_owned();
+    let text = String::from_utf8_lossy(&shown.all).into_owned();
     assert!(shown.seen.contains(" MB of 30 MB, "), "{}", shown.seen);
     let after = text.rsplit_once(" %  ").unwrap().1.split_once('\r').unwrap().1;
     assert!(after.starts_with("\x1b[Kroot@127.0.0.1  done"), "{after:?}");
     for words in [&["--json"][..], &["-q"], &["-n"]] {
-        assert!(!has_bar(&push("p2", words).bytes), "{words:?}");
+        assert!(!has_bar(&push("p2", words).all), "{words:?}");
         let _ = fs::remove_file(net.there(1).join("p2"));
     }
 }

@@ -173,3 +173,37 @@ fn the_questionnaire_may_be_left_and_process_never_begins_it() {
         assert!(!a.tree.join(".remsync").exists(), "{words:?}\n{seen}");
     }
 }
+
+/// A large file takes a while to hash: a person is told how far that is, and nobody else.
+#[test]
+fn a_long_look_at_the_tree_is_told_at_a_terminal_only() {
+    const LINE: &str = "looking at the tree: ";
+    let world = World::new();
+    let (a, _) = world.pair();
+    a.write("f", "short\n");
+    let large = fs::File::create(a.tree.join("large")).unwrap();
+    // More than any machine hashes in a second; nothing of it is on the disk. What changed just now
+    // is hashed each time.
+    large.set_len(4 << 30).unwrap();
+    let ran = a.run(&["status"]);
+    assert!(!ran.stderr().contains(LINE), "{}", ran.stderr());
+    large.set_len(0).unwrap();
+    large.set_len(4 << 30).unwrap();
+    let mut terminal = at_terminal(&a, &["status"]);
+    terminal.wait_for(LINE);
+    terminal.wait_for(" read");
+    terminal.wait();
+    let all = String::from_utf8(terminal.all).unwrap();
+    let (before, last) = all.rsplit_once(LINE).unwrap();
+    assert!(before.ends_with("\r\u{1b}[K"), "{all:?}");
+    let (line, after) = last.split_once("\r\u{1b}[K").expect("the line is taken away");
+    assert!(line.starts_with("2 files, ") && line.ends_with(" read"), "{all:?}");
+    assert!(after.contains("Test, here a@") && !after.contains("\u{1b}[K"), "{all:?}");
+    large.set_len(0).unwrap();
+    for words in [vec!["status"], vec!["status", "--quiet"]] {
+        let mut terminal = at_terminal(&a, &words);
+        terminal.wait_for("2 files");
+        let (_, seen) = terminal.end();
+        assert!(!seen.contains(LINE), "less than a second is not told\n{seen}");
+    }
+}

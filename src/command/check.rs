@@ -146,7 +146,8 @@ impl Eye<'_> {
         let (survey, seen) = std::thread::scope(|scope| {
             let observing = scope
                 .spawn(|| observe_all(&hosts, self.session, &self.ground.selection, self.stop));
-            let survey = survey(&self.ground.root, &self.ground.selection, &self.project);
+            let survey =
+                survey(self.session, &self.ground.root, &self.ground.selection, &self.project);
             (survey, observing.join().unwrap_or_default())
         });
         let survey = survey?;

@@ -2,7 +2,9 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::words::size_words;
 
@@ -10,6 +12,43 @@ use super::words::size_words;
 const TICK_MS: u64 = 100;
 /// Characters of the bar.
 const BAR: usize = 24;
+
+/// How long something takes before it is worth a line.
+const LONG_MS: u64 = 1_000;
+
+/// Does `work`; if that takes more than a second, shows `line` again and again meanwhile, at a
+/// terminal and if it `is_wanted`, and takes it away at the end.
+pub fn watched<T>(
+    is_wanted: bool,
+    line: impl Fn() -> String + Sync,
+    work: impl FnOnce() -> T,
+) -> T {
+    if !is_wanted || !std::io::stderr().is_terminal() {
+        return work();
+    }
+    thread::scope(|scope| {
+        let (working, worked) = mpsc::channel::<()>();
+        scope.spawn(|| {
+            let worked = worked;
+            let mut wait_ms = LONG_MS;
+            let lasts = |wait_ms| {
+                worked.recv_timeout(Duration::from_millis(wait_ms))
+                    == Err(RecvTimeoutError::Timeout)
+            };
+            while lasts(wait_ms) {
+                show(&line());
+                wait_ms = TICK_MS;
+            }
+            if wait_ms == TICK_MS {
+                show("");
+            }
+        });
+        let done = work();
+        // So does breaking off: then it is dropped.
+        drop(working);
+        done
+    })
+}
 
 /// How far it is. Many threads may tell it of bytes.
 pub struct Progress {
@@ -45,21 +84,21 @@ impl Progress {
         let is_due = self.is_shown && now_ms >= shown_ms.saturating_add(TICK_MS);
         let mine = Ordering::Relaxed;
         if is_due && self.shown_ms.compare_exchange(shown_ms, now_ms, mine, mine).is_ok() {
-            self.show(&line(done, self.total_bytes.load(Ordering::Relaxed), now_ms));
+            show(&line(done, self.total_bytes.load(Ordering::Relaxed), now_ms));
         }
     }
 
     /// Takes the line away.
     pub fn end(&self) {
         if self.is_shown {
-            self.show("");
+            show("");
         }
     }
+}
 
-    fn show(&self, line: &str) {
-        // Whether the line is seen does not matter.
-        let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
-    }
+fn show(line: &str) {
+    // Whether the line is seen does not matter.
+    let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
 }
 
 /// However it ends, the line does not stay.

@@ -37,7 +37,7 @@ pub fn run(session: &Session) -> Result<Outcome, Failure> {
         true => {
             let project = State::read(&directory)?;
             let ground = Ground::open(session, &directory, &project.identity)?;
-            let survey = survey(&ground.root, &ground.selection, &project)?;
+            let survey = survey(session, &ground.root, &ground.selection, &project)?;
             (project, survey)
         }
         false => {

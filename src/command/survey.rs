@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
-use crate::edge::tree::{Kind, Look as Seen, Root, Scan, Unknown};
+use crate::edge::tree::{Kind, Look as LookAt, Root, Scan, Seen, Unknown};
 use crate::format::base::Sieve;
 use crate::format::orders::is_writable;
 use crate::model::TreePath;
@@ -17,7 +18,9 @@ use crate::rules::quiet::is_quiet;
 use crate::rules::select::{Selection, is_sensitive};
 
 use super::outcome::{Failure, Outcome, counted, tell};
+use super::progress::watched;
 use super::session::{Ground, Session};
+use super::words::size_words;
 
 /// What a scan found, and how it differs from the rows.
 pub struct Survey {
@@ -67,13 +70,38 @@ impl Survey {
 ///
 /// # Errors
 /// The root cannot be read, or an ignore expression hits its bound.
-pub fn survey(root: &Root, selection: &Selection, project: &Project) -> Result<Survey, Failure> {
-    compare_with(scan(root, selection, project.identity.format)?, 0, root, selection, project)
+pub fn survey(
+    session: &Session,
+    root: &Root,
+    selection: &Selection,
+    project: &Project,
+) -> Result<Survey, Failure> {
+    let scan = scan(session, root, selection, project.identity.format)?;
+    compare_with(scan, 0, root, selection, project)
 }
 
-/// Scans the tree.
-fn scan(root: &Root, selection: &Selection, format: Format) -> Result<Scan, Failure> {
-    Ok(root.scan(format, &|name, kind| belongs(selection, name, kind))?)
+/// Scans the tree, and tells at a terminal how far that is.
+fn scan(
+    session: &Session,
+    root: &Root,
+    selection: &Selection,
+    format: Format,
+) -> Result<Scan, Failure> {
+    let seen = Seen::default();
+    let options = &session.options;
+    let is_wanted = !(options.quiet || options.json || options.batch);
+    let wants = |name: &[u8], kind| belongs(selection, name, kind);
+    Ok(watched(is_wanted, || seen_words(&seen), || root.scan_seen(format, &wants, &seen))?)
+}
+
+/// Says how far a scan is.
+fn seen_words(seen: &Seen) -> String {
+    let files = usize::try_from(seen.files.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+    let line = format!("looking at the tree: {}", counted(files, "file", "files"));
+    match seen.bytes.load(Ordering::Relaxed) {
+        0 => line,
+        bytes => format!("{line}, {} read", size_words(bytes)),
+    }
 }
 
 /// Compares what a scan found, less the files of so many quiet rows, with what the project knows.
@@ -134,7 +162,7 @@ impl<'s> Sifting<'s> {
 
     fn look(&self, identity: &Identity) -> Result<(Ground, Scan), Failure> {
         let ground = Ground::open(self.session, self.directory, identity)?;
-        let scan = scan(&ground.root, &ground.selection, identity.format)?;
+        let scan = scan(self.session, &ground.root, &ground.selection, identity.format)?;
         Ok((ground, scan))
     }
 }
@@ -176,13 +204,13 @@ pub fn look(root: &Root, selection: &Selection, format: Format, path: &TreePath)
 /// Looks at one path on the disk, wherever it lies.
 pub fn look_at_disk(root: &Root, format: Format, path: &TreePath) -> Look {
     match root.look(path, format) {
-        Seen::Absent => Look::Is(Content::Absent),
-        Seen::File(found) => Look::Is(Content::File(found.signature)),
-        Seen::NotKnown(Unknown::Unreadable(_) | Unknown::Changing) => {
+        LookAt::Absent => Look::Is(Content::Absent),
+        LookAt::File(found) => Look::Is(Content::File(found.signature)),
+        LookAt::NotKnown(Unknown::Unreadable(_) | Unknown::Changing) => {
             Look::NotKnown(Place::Unreadable)
         }
-        Seen::NotKnown(Unknown::Folder | Unknown::ParentNotFolder) => Look::Barred,
-        Seen::NotKnown(_) => Look::NotKnown(Place::Blocked),
+        LookAt::NotKnown(Unknown::Folder | Unknown::ParentNotFolder) => Look::Barred,
+        LookAt::NotKnown(_) => Look::NotKnown(Place::Blocked),
     }
 }
 

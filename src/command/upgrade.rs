@@ -30,7 +30,7 @@ pub fn run(session: &Session) -> Result<Outcome, Failure> {
     let known = open.project.knowledge.rows.len();
     let ground = Ground::open(session, open.state.dir(), &identity)?;
     let mut project = Project { identity, knowledge };
-    let survey = survey(&ground.root, &ground.selection, &project)?;
+    let survey = survey(session, &ground.root, &ground.selection, &project)?;
     survey.tell();
     if survey.scan.root_is_empty && known > 0 {
         return Err(Failure::new("the folder is empty: an unmounted disk?")

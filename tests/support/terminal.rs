@@ -20,8 +20,8 @@ pub struct Terminal {
     screen: Receiver<Vec<u8>>,
     /// All that came, escape sequences left out.
     pub seen: String,
-    /// All of it as it came.
-    pub bytes: Vec<u8>,
+    /// All that came.
+    pub all: Vec<u8>,
     raw: Vec<u8>,
     /// How much of it was waited for.
     at: usize,
@@ -59,7 +59,7 @@ impl Terminal {
             keyboard,
             screen,
             seen: String::new(),
-            bytes: Vec::new(),
+            all: Vec::new(),
             raw: Vec::new(),
             at: 0,
         }
@@ -98,22 +98,21 @@ impl Terminal {
     }
 
     /// Waits for the end of the program.
-    pub fn end(self) -> (ExitStatus, String) {
-        let (status, terminal) = self.ended();
-        (status, terminal.seen)
+    pub fn end(mut self) -> (ExitStatus, String) {
+        (self.wait(), self.seen)
     }
 
-    /// Waits for the end of the program, and returns all that was shown.
-    pub fn ended(mut self) -> (ExitStatus, Terminal) {
+    /// Waits for the end of the program, of which `all` has what came.
+    pub fn wait(&mut self) -> ExitStatus {
         let status = self.child.wait().unwrap();
         while let Ok(bytes) = self.screen.recv_timeout(Duration::from_millis(200)) {
             self.show(&bytes);
         }
-        (status, self)
+        status
     }
 
     fn show(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+        self.all.extend_from_slice(bytes);
         self.raw.extend_from_slice(bytes);
         let end = match std::str::from_utf8(&self.raw) {
             Ok(text) => text.len(),

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicU64;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -118,7 +119,7 @@ pub fn open_leaf(parent: BorrowedFd<'_>, name: &[u8], device: u64) -> Leaf {
 /// Looks at `name` in `parent`, hashing it.
 pub(super) fn look(parent: BorrowedFd<'_>, name: &[u8], device: u64, format: Format) -> Look {
     match open_leaf(parent, name, device) {
-        Leaf::File(file, _) => match hash::signature(&file, format) {
+        Leaf::File(file, _) => match hash::signature(&file, format, &AtomicU64::new(0)) {
             Ok((signature, stat)) => Look::File(Found::of(signature, &stat)),
             Err(unknown) => Look::NotKnown(unknown),
         },

@@ -1,6 +1,8 @@
 //! Hashing an open file, and whether it held still meanwhile.
 
 use std::fs::File;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::edge::window::Window;
 use crate::format::digest::signature_of;
@@ -12,10 +14,12 @@ use super::Unknown;
 /// Times that a file that changes under our eyes is read.
 const TRIES: u32 = 2;
 
-/// Returns the signature of `file` in `format`, and what its inode says, both of one moment.
+/// Returns the signature of `file` in `format`, and what its inode says, both of one moment; what is
+/// read is added to `seen` as it is.
 pub(super) fn signature(
     file: &File,
     format: Format,
+    seen: &AtomicU64,
 ) -> Result<(Signature, rustix::fs::Stat), Unknown> {
     for _ in 0..TRIES {
         let before = stat(file)?;
@@ -23,6 +27,7 @@ pub(super) fn signature(
         let executable = before.st_mode & 0o100 != 0;
         // One byte more than it had: a log that grows as fast as it is read would never end.
         let window = Window::new(file, size_bytes.saturating_add(1));
+        let window = Told { window, seen };
         let (signature, bytes) = signature_of(format, window, executable)
             .map_err(|error| Unknown::Unreadable(error.to_string()))?;
         if bytes == size_bytes && is_unchanged(&before, &stat(file)?) {
@@ -30,6 +35,20 @@ pub(super) fn signature(
         }
     }
     Err(Unknown::Changing)
+}
+
+/// A file that tells how much of it was read.
+struct Told<'f> {
+    window: Window<'f>,
+    seen: &'f AtomicU64,
+}
+
+impl Read for Told<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let n = self.window.read(out)?;
+        self.seen.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
 }
 
 fn stat(file: &File) -> Result<rustix::fs::Stat, Unknown> {
@@ -60,7 +79,9 @@ mod tests {
             {
                 let mode = if executable { 0o700 } else { 0o600 };
                 rustix::fs::fchmod(&file, mode.into()).unwrap();
-                let (signature, stat) = signature(&file, format).unwrap();
+                let seen = AtomicU64::new(1);
+                let (signature, stat) = signature(&file, format, &seen).unwrap();
+                assert_eq!(seen.into_inner(), 1 + text.len() as u64);
                 let (expected, _) = signature_of(format, text.as_bytes(), executable).unwrap();
                 assert_eq!((signature, stat.st_size as usize), (expected, text.len()), "{text:?}");
             }

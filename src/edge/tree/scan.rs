@@ -6,6 +6,7 @@
 
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::AtomicU64;
 
 use rustix::fs::{FileType, RawDir};
 use rustix::io::Errno;
@@ -52,6 +53,15 @@ pub struct Scan {
     pub root_is_empty: bool,
 }
 
+/// How far a scan is, for whoever watches it.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Wanted files that were met.
+    pub files: AtomicU64,
+    /// Bytes that were read of them, to be hashed.
+    pub bytes: AtomicU64,
+}
+
 /// Whether a path is wanted, or why that cannot be told. Many threads ask.
 pub type Wants<'w> = dyn Fn(&[u8], Kind) -> Result<bool, String> + Sync + 'w;
 
@@ -73,6 +83,19 @@ impl Root {
     /// # Errors
     /// The top folder itself cannot be listed.
     pub fn scan(&self, format: Format, wants: &Wants<'_>) -> Result<Scan, TreeError> {
+        self.scan_seen(format, wants, &Seen::default())
+    }
+
+    /// Does as [`Root::scan`], and tells `seen` how far it is.
+    ///
+    /// # Errors
+    /// As [`Root::scan`].
+    pub fn scan_seen(
+        &self,
+        format: Format,
+        wants: &Wants<'_>,
+        seen: &Seen,
+    ) -> Result<Scan, TreeError> {
         let fail = |errno| self.error("list this folder", errno);
         let top = beneath::reopen(self.fd.as_fd()).map_err(fail)?;
         let names = names(top.as_fd()).map_err(fail)?;
@@ -82,7 +105,7 @@ impl Root {
         let new_index = if is_indexed { NewIndex::begin(self) } else { None };
         let index = if is_indexed { Index::open(self) } else { None };
         let scan = Scan { root_is_empty, ..Scan::default() };
-        let asked = (wants, index.as_ref());
+        let asked = (wants, index.as_ref(), seen);
         let (gathering, hashed) = walk::walk(self, format, top, asked, |yard| {
             let mut gathering = Gathering { scan, noted: Vec::new(), failed: Vec::new() };
             gathering.go(yard);

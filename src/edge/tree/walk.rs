@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -20,7 +21,7 @@ use crate::model::project::Format;
 
 use super::beneath::{self, Leaf, Step};
 use super::index::{self, Entry, Index, Marks, Record, Stamps};
-use super::scan::{Kind, Wants};
+use super::scan::{Kind, Seen, Wants};
 use super::{Found, Root, Unknown, hash};
 
 /// Folders that are listed ahead: each holds a descriptor.
@@ -94,6 +95,7 @@ pub(super) struct Yard<'a, 'w> {
     format: Format,
     wants: &'a Wants<'w>,
     index: Option<&'a Index>,
+    seen: &'a Seen,
     board: Mutex<Board>,
     /// Something may be done.
     work: Condvar,
@@ -143,12 +145,12 @@ pub(super) fn walk<T>(
     root: &Root,
     format: Format,
     top: OwnedFd,
-    (wants, index): (&Wants<'_>, Option<&Index>),
+    (wants, index, seen): (&Wants<'_>, Option<&Index>, &Seen),
     go: impl FnOnce(&Yard<'_, '_>) -> T,
 ) -> (T, Vec<Hashed>) {
     let board = Mutex::new(Board { next: 1, ..Board::default() });
     let (work, listed) = (Condvar::new(), Condvar::new());
-    let yard = Yard { root, format, wants, index, board, work, listed };
+    let yard = Yard { root, format, wants, index, seen, board, work, listed };
     let threads = thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX));
     thread::scope(|scope| {
         let yard = &yard;
@@ -244,7 +246,7 @@ impl Yard<'_, '_> {
 
     fn hash_one(&self, job: FileJob) -> Hashed {
         let found = match beneath::open_leaf(job.folder.as_fd(), &job.name, self.root.device) {
-            Leaf::File(file, _) => hash::signature(&file, self.format)
+            Leaf::File(file, _) => hash::signature(&file, self.format, &self.seen.bytes)
                 .map(|(signature, stat)| Some((Found::of(signature, &stat), Marks::of(&stat)))),
             Leaf::Absent => Ok(None),
             Leaf::Other(unknown) => Err(unknown),
@@ -285,7 +287,7 @@ impl Yard<'_, '_> {
         listed.empty_folders = u64::from(names.is_empty() && !path.is_empty());
         listed.things.reserve(names.len());
         let length = path.len();
-        let mut folders = Vec::new();
+        let (mut folders, mut files) = (Vec::new(), 0);
         for (number, name) in (0..).zip(names) {
             if is_reserved_part(listed.at(&name.at)) {
                 continue;
@@ -301,6 +303,7 @@ impl Yard<'_, '_> {
                         listed.push(name.at, number, What::Folder(0));
                     }
                     FileType::RegularFile => {
+                        files += 1;
                         let found = self.found(&listed, &folder, &name, old.as_ref());
                         listed.push(name.at, number, What::File(found));
                     }
@@ -310,6 +313,7 @@ impl Yard<'_, '_> {
             }
             path.truncate(length);
         }
+        self.seen.files.fetch_add(files, Ordering::Relaxed);
         self.list_later(&folder, folders, depth + 1, &mut listed);
         listed.folder = Some(folder);
         listed
