@@ -20,7 +20,7 @@ use super::check::{describe_site, hosts_seen, site_json};
 use super::identity::open_differences;
 use super::outcome::{Failure, Outcome, answer, answer_json, counted};
 use super::session::{Ground, Session};
-use super::survey::{Sifting, Survey, survey};
+use super::survey::{Survey, sift, survey};
 use super::words::{age_words, local_time};
 
 /// Columns that the addresses get at most.
@@ -41,10 +41,9 @@ pub fn run(session: &Session) -> Result<Outcome, Failure> {
             (project, survey)
         }
         false => {
-            let mut sifting = Sifting::new(session, &directory);
-            let project = State::read_some(&directory, &mut sifting)?;
-            let (_, survey) = sifting.survey(&project)?;
-            (project, survey)
+            let sifted =
+                sift(session, &directory, |sieve| Ok(((), State::read_some(&directory, sieve)?)))?;
+            (sifted.project, sifted.survey)
         }
     };
     survey.tell();

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use crate::edge::tree::{Kind, Look as LookAt, Root, Scan, Seen, Unknown};
+use crate::edge::state::{State, StateError};
+use crate::edge::tree::{Kind, Look as LookAt, Root, Scan, Scanning, Seen, Unknown};
 use crate::format::base::Sieve;
 use crate::format::orders::is_writable;
 use crate::model::TreePath;
@@ -87,11 +88,23 @@ fn scan(
     selection: &Selection,
     format: Format,
 ) -> Result<Scan, Failure> {
+    Ok(scan_along(session, root, selection, format, |_| ())?.1)
+}
+
+/// Does as [`scan`], while `along` asks what was found so far: see [`Root::scan_along`].
+fn scan_along<T>(
+    session: &Session,
+    root: &Root,
+    selection: &Selection,
+    format: Format,
+    along: impl FnOnce(&mut Scanning<'_, '_, '_>) -> T,
+) -> Result<(T, Scan, usize), Failure> {
     let seen = Seen::default();
     let options = &session.options;
     let is_wanted = !(options.quiet || options.json || options.batch);
     let wants = |name: &[u8], kind| belongs(selection, name, kind);
-    Ok(watched(is_wanted, || seen_words(&seen), || root.scan_seen(format, &wants, &seen))?)
+    let scanned = || root.scan_along(format, (&wants, &seen), along);
+    Ok(watched(is_wanted, || seen_words(&seen), scanned)?)
 }
 
 /// Says how far a scan is.
@@ -126,70 +139,123 @@ fn compare_with(
     Ok(Survey { scan, files, differences, unwritable })
 }
 
-/// Reads of a project the rows that are not quiet: scans its tree for that, when it is known which
-/// files belong.
-pub struct Sifting<'s> {
-    session: &'s Session,
-    directory: &'s Path,
-    /// Where it stands, and what was found there.
-    seen: Option<Result<(Ground, Scan), Failure>>,
-    identity: Option<Identity>,
-    /// Which of the files found have quiet rows.
-    quiet: Vec<bool>,
-    /// Where the next row is looked for first: rows ascend as files do.
+/// Rows that are kept because their files are not hashed yet, before that is waited for.
+const UNJUDGED_MAX: usize = 1 << 10;
+
+/// What was read of a project, where it stands, and what a look at its tree found.
+pub struct Sifted<S> {
+    /// What `read` returned beside the project.
+    pub state: S,
+    /// The project, less the rows that are quiet.
+    pub project: Project,
+    /// Where it stands.
+    pub ground: Ground,
+    /// How the tree differs from it.
+    pub survey: Survey,
+}
+
+/// Reads a project by `read`, less the rows that are quiet, while its tree is scanned; then compares
+/// them. Whoever changes the project holds its lock already.
+///
+/// # Errors
+/// It cannot be read, or its tree cannot be scanned.
+pub fn sift<S>(
+    session: &Session,
+    directory: &Path,
+    read: impl FnOnce(&mut dyn Sieve) -> Result<(S, Project), StateError>,
+) -> Result<Sifted<S>, Failure> {
+    let known = State::identity(directory).filter(|known| known.format == Format::V2_0);
+    let Some(identity) = known else {
+        let (state, project) = read(&mut Everything)?;
+        return sifted_anew(session, directory, state, project);
+    };
+    let ground = Ground::open(session, directory, &identity)?;
+    let Ground { root, selection, .. } = &ground;
+    let ((is_other, read), scan, quiet) =
+        scan_along(session, root, selection, identity.format, |scanning| {
+            let (next, unjudged) = (0, 0);
+            let mut sifting =
+                Sifting { scanning, identity: &identity, is_other: false, next, unjudged };
+            let read = read(&mut sifting);
+            (sifting.is_other, read)
+        })?;
+    let (state, project) = read?;
+    if is_other {
+        // Somebody changed who takes part, or which files belong, or had begun to.
+        return sifted_anew(session, directory, state, project);
+    }
+    let survey = compare_with(scan, quiet, root, selection, &project)?;
+    Ok(Sifted { state, project, ground, survey })
+}
+
+/// Scans the tree of a project of which all was read.
+fn sifted_anew<S>(
+    session: &Session,
+    directory: &Path,
+    state: S,
+    project: Project,
+) -> Result<Sifted<S>, Failure> {
+    let ground = Ground::open(session, directory, &project.identity)?;
+    let survey = survey(session, &ground.root, &ground.selection, &project)?;
+    Ok(Sifted { state, project, ground, survey })
+}
+
+/// Keeps all rows.
+struct Everything;
+
+impl Sieve for Everything {
+    fn begin(&mut self, _: &Project) {}
+
+    fn keeps(&mut self, _: &Project, _: &TreePath, _: &Row) -> bool {
+        true
+    }
+}
+
+/// Keeps the rows that are not quiet, by a scan that goes on meanwhile: rows ascend as files do.
+struct Sifting<'s, 'y, 'a, 'w> {
+    scanning: &'s mut Scanning<'y, 'a, 'w>,
+    /// By which the tree is scanned.
+    identity: &'s Identity,
+    /// Whether the project that is read has another.
+    is_other: bool,
+    /// Where the next row is looked for first.
     next: usize,
+    /// Rows that were kept because their files are not hashed yet.
+    unjudged: usize,
 }
 
-impl<'s> Sifting<'s> {
-    /// Begins, for the project in `directory`.
-    pub fn new(session: &'s Session, directory: &'s Path) -> Sifting<'s> {
-        let (seen, identity, quiet, next) = (None, None, Vec::new(), 0);
-        Sifting { session, directory, seen, identity, quiet, next }
-    }
-
-    /// Compares what was found with the project that was read.
-    ///
-    /// # Errors
-    /// What kept the tree from being scanned.
-    pub fn survey(self, project: &Project) -> Result<(Ground, Survey), Failure> {
-        let never = || Err(Failure::new(format!("{}: not scanned", self.directory.display())));
-        let (ground, mut scan) = self.seen.unwrap_or_else(never)?;
-        let quiet = self.quiet.iter().filter(|is_quiet| **is_quiet).count();
-        scan.files.retain(|at| !self.quiet.get(at).is_some_and(|is_quiet| *is_quiet));
-        let survey = compare_with(scan, quiet, &ground.root, &ground.selection, project)?;
-        Ok((ground, survey))
-    }
-
-    fn look(&self, identity: &Identity) -> Result<(Ground, Scan), Failure> {
-        let ground = Ground::open(self.session, self.directory, identity)?;
-        let scan = scan(self.session, &ground.root, &ground.selection, identity.format)?;
-        Ok((ground, scan))
-    }
-}
-
-impl Sieve for Sifting<'_> {
+impl Sieve for Sifting<'_, '_, '_, '_> {
     fn begin(&mut self, project: &Project) {
-        if self.identity.as_ref() != Some(&project.identity) {
-            self.seen = Some(self.look(&project.identity));
-            self.identity = Some(project.identity.clone());
-        }
-        let files = self.seen.iter().flatten().map(|(_, scan)| scan.files.len()).sum();
-        self.quiet = vec![false; files];
-        self.next = 0;
+        self.is_other = *self.identity != project.identity;
+        self.scanning.leave_none_out();
+        (self.next, self.unjudged) = (0, 0);
     }
 
     fn keeps(&mut self, project: &Project, path: &TreePath, row: &Row) -> bool {
-        let Some(Ok((_, scan))) = &self.seen else { return true };
-        let files = &scan.files;
+        if self.is_other {
+            return true;
+        }
+        self.scanning.go_past(path.as_bytes());
+        let files = self.scanning.files();
         let at = match files.path(self.next) == path.as_bytes() {
             true => Ok(self.next),
             false => files.search(path.as_bytes()),
         };
         self.next = at.map_or_else(|at| at, |at| at + 1);
-        let found = at.ok().and_then(|at| Some((self.quiet.get_mut(at)?, files.found(at)?)));
-        let Some((place, found)) = found else { return true };
-        *place = is_quiet(row, Some(found.signature), &project.knowledge.remotes);
-        !*place
+        let Ok(at) = at else { return true };
+        if !self.scanning.is_hashed(at) {
+            self.unjudged += 1;
+            if self.unjudged <= UNJUDGED_MAX {
+                return true;
+            }
+            self.scanning.finish();
+        }
+        let found = self.scanning.files().found(at).map(|found| found.signature);
+        let is_quiet = is_quiet(row, found, &project.knowledge.remotes);
+        if is_quiet {
+            self.scanning.leave_out(at);
+        }
+        !is_quiet
     }
 }
 

@@ -18,6 +18,8 @@
 
 mod some;
 
+pub use some::Locked;
+
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};

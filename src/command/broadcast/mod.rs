@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use serde_json::json;
 
 use crate::edge::outbox::{Call, Note, NoteState, Outbox, Turn, Unsent, Volumes, mark_of_carrier};
-use crate::edge::state::State;
+use crate::edge::state::{Locked, State};
 use crate::format::package::orders_of;
 use crate::model::orders::Orders;
 use crate::model::project::{Format, Project};
@@ -21,7 +21,7 @@ use super::edit::numbered_by;
 use super::keep::{keep_bases, tidy_up};
 use super::outcome::{Failure, Outcome, answer_json, counted, tell};
 use super::session::{OpenProject, Session};
-use super::survey::{Sifting, Survey, rests};
+use super::survey::{Sifted, Survey, rests, sift};
 use report::{Report, conclude, tell_unsigned};
 
 mod errand;
@@ -34,10 +34,11 @@ mod report;
 /// What keeps the broadcast from beginning; one site's trouble stops no other.
 pub fn run(session: &Session, sites: &[String]) -> Result<Outcome, Failure> {
     let directory = session.project_directory()?;
-    let mut sifting = Sifting::new(session, &directory);
-    let (state, project) = State::open_some(&directory, &mut sifting)?;
+    // Before the tree is looked at: who has the lock may be changing it.
+    let locked = Locked::take(&directory)?;
+    let sifted = sift(session, &directory, |sieve| locked.open_some(sieve))?;
+    let Sifted { state, project, ground, survey } = sifted;
     let targets = site_set(&project, sites)?;
-    let (ground, survey) = sifting.survey(&project)?;
     let mut open = OpenProject { state, project, ground };
     survey.tell();
     survey.tell_resting();

@@ -5,17 +5,19 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{
     LEDGER, LEDGER_NEW, Loaded, REMSYNC, REMSYNC_NEW, SMALL_BASE_BYTES, State, StateError, current,
     io_error, journal_bytes, load, lock, must_be_project, private,
 };
+use crate::edge::lock::Lock;
 use crate::format::base::{self, Sieve, Sifted};
 use crate::format::journal::{self, Journal};
+use crate::format::project::Listed;
 use crate::model::TreePath;
 use crate::model::knowledge::{Knowledge, Row};
-use crate::model::project::Project;
+use crate::model::project::{Identity, Project};
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 1 << 18;
@@ -28,9 +30,16 @@ impl State {
     /// # Errors
     /// As [`State::open`].
     pub fn open_some(dir: &Path, sieve: &mut dyn Sieve) -> Result<(State, Project), StateError> {
-        must_be_project(dir)?;
-        let lock = lock(dir)?;
-        State::of(dir, lock, load_some(dir, sieve)?)
+        Locked::take(dir)?.open_some(sieve)
+    }
+
+    /// Returns who takes part in the project in `dir`, as far as `.remsync` alone tells before its
+    /// first file: what is read with it is to be compared with it. `None` where it does not.
+    pub fn identity(dir: &Path) -> Option<Identity> {
+        let path = dir.join(REMSYNC);
+        let reader = BufReader::new(File::open(&path).ok()?);
+        let (_, project) = Listed::begin(reader, &path.display().to_string()).ok()??;
+        Some(project.identity)
     }
 
     /// Reads the project in `dir` as [`State::read`] does, and keeps of its rows those that
@@ -75,6 +84,32 @@ impl State {
             settled: known.settled.clone(),
         };
         Ok(Some(Project { identity: project.identity.clone(), knowledge }))
+    }
+}
+
+/// A project whose lock is taken, and of which nothing is read yet.
+pub struct Locked {
+    dir: PathBuf,
+    lock: Lock,
+}
+
+impl Locked {
+    /// Takes the lock of the project in `dir`.
+    ///
+    /// # Errors
+    /// As [`State::open`].
+    pub fn take(dir: &Path) -> Result<Locked, StateError> {
+        must_be_project(dir)?;
+        Ok(Locked { dir: dir.to_owned(), lock: lock(dir)? })
+    }
+
+    /// Opens it as [`State::open_some`] does.
+    ///
+    /// # Errors
+    /// As [`State::open`].
+    pub fn open_some(self, sieve: &mut dyn Sieve) -> Result<(State, Project), StateError> {
+        let loaded = load_some(&self.dir, sieve)?;
+        State::of(&self.dir, self.lock, loaded)
     }
 }
 

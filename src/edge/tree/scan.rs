@@ -96,6 +96,20 @@ impl Root {
         wants: &Wants<'_>,
         seen: &Seen,
     ) -> Result<Scan, TreeError> {
+        Ok(self.scan_along(format, (wants, seen), |_| ())?.1)
+    }
+
+    /// Does as [`Root::scan_seen`], while `along` asks for what was found so far. Returns what that
+    /// returns, what was found, and how many files were left out of it because `along` said so.
+    ///
+    /// # Errors
+    /// As [`Root::scan`].
+    pub fn scan_along<T>(
+        &self,
+        format: Format,
+        (wants, seen): (&Wants<'_>, &Seen),
+        along: impl FnOnce(&mut Scanning<'_, '_, '_>) -> T,
+    ) -> Result<(T, Scan, usize), TreeError> {
         let fail = |errno| self.error("list this folder", errno);
         let top = beneath::reopen(self.fd.as_fd()).map_err(fail)?;
         let names = names(top.as_fd()).map_err(fail)?;
@@ -104,33 +118,94 @@ impl Root {
         let is_indexed = format == Format::V2_0;
         let new_index = if is_indexed { NewIndex::begin(self) } else { None };
         let index = if is_indexed { Index::open(self) } else { None };
-        let scan = Scan { root_is_empty, ..Scan::default() };
         let asked = (wants, index.as_ref(), seen);
-        let (gathering, hashed) = walk::walk(self, format, top, asked, |yard| {
-            let mut gathering = Gathering { scan, noted: Vec::new(), failed: Vec::new() };
-            gathering.go(yard);
-            gathering
+        let (told, gathered) = walk::walk(self, format, top, asked, |yard| {
+            let scan = Scan { root_is_empty, ..Scan::default() };
+            let mut scanning = Scanning { yard, gathered: Gathered::new(scan), is_finished: false };
+            let told = along(&mut scanning);
+            scanning.finish();
+            (told, scanning.gathered)
         });
-        let Gathering { mut scan, noted, mut failed } = gathering;
-        let news = scan.enter(hashed, &mut failed);
+        let Gathered { mut scan, noted, mut failed, news, left_out, .. } = gathered;
         if let Some(new_index) = new_index.filter(|new| news.is_enough(&noted, index.as_ref(), new))
         {
             // A disk that is full keeps nobody from seeing what is there.
             let _ = news.write(new_index, index.as_ref(), &noted, &scan.files);
         }
         failed.sort_unstable();
-        scan.files.retain(|at| failed.binary_search(&at).is_err());
+        let is_left_out = |at: usize| left_out.get(at).is_some_and(|is_so| *is_so);
+        let count = (0..left_out.len()).filter(|at| is_left_out(*at)).count();
+        scan.files.retain(|at| !is_left_out(at) && failed.binary_search(&at).is_err());
         scan.unknown.sort();
-        Ok(scan)
+        Ok((told, scan, count))
+    }
+}
+
+/// A scan that goes on: what it found so far, in the order of the paths.
+pub struct Scanning<'y, 'a, 'w> {
+    yard: &'y Yard<'a, 'w>,
+    gathered: Gathered,
+    is_finished: bool,
+}
+
+impl Scanning<'_, '_, '_> {
+    /// Returns the files found so far. Of those that are not hashed yet it says nothing true.
+    pub fn files(&self) -> &Listing<Found> {
+        &self.gathered.scan.files
+    }
+
+    /// Goes on until a file after `path` is found, or there is none.
+    pub fn go_past(&mut self, path: &[u8]) {
+        let files = |gathered: &Gathered| gathered.scan.files.len();
+        let is_past =
+            |gathered: &Gathered| gathered.scan.files.path(files(gathered).wrapping_sub(1)) > path;
+        while !is_past(&self.gathered) && self.gathered.step(self.yard) {}
+    }
+
+    /// Whether what the file at this place holds is known by now.
+    pub fn is_hashed(&self, at: usize) -> bool {
+        self.files().found(at) != Some(&NOT_YET)
+    }
+
+    /// Goes on to the end, and waits until all is hashed.
+    pub fn finish(&mut self) {
+        if mem::replace(&mut self.is_finished, true) {
+            return;
+        }
+        while self.gathered.step(self.yard) {}
+        self.gathered.enter(self.yard.finish());
+    }
+
+    /// Leaves the file at this place out of what is returned.
+    pub fn leave_out(&mut self, at: usize) {
+        let left_out = &mut self.gathered.left_out;
+        if left_out.len() <= at {
+            left_out.resize(self.gathered.scan.files.len().max(at + 1), false);
+        }
+        if let Some(place) = left_out.get_mut(at) {
+            *place = true;
+        }
+    }
+
+    /// Leaves no file out.
+    pub fn leave_none_out(&mut self) {
+        self.gathered.left_out.clear();
     }
 }
 
 /// What goes through the folders in order.
-struct Gathering {
+struct Gathered {
     scan: Scan,
     noted: Vec<Noted>,
     /// Places in the listing of what turned out to be nothing.
     failed: Vec<usize>,
+    news: News,
+    /// Whether the file at this place is left out.
+    left_out: Vec<bool>,
+    path: Vec<u8>,
+    folders: Vec<Folder>,
+    /// The folder that is gone into next.
+    entered: Option<usize>,
 }
 
 /// What a new index needs of a folder.
@@ -154,52 +229,87 @@ struct Folder {
 const NOT_YET: Found =
     Found { signature: Signature::Sum(0), size_bytes: 0, mtime_s: 0, mtime_ns: 0 };
 
-impl Gathering {
-    fn go(&mut self, yard: &Yard<'_, '_>) {
-        let mut path = Vec::new();
-        let mut folders: Vec<Folder> = Vec::new();
-        let mut entered = Some(0);
-        loop {
-            if let Some(place) = entered.take() {
-                let length = path.len();
-                let Some(mut listed) = yard.wait_for(place) else {
-                    return self.unknown(&[], "the walk through the tree broke off");
-                };
-                self.count(&mut listed);
-                let noted = self.noted.len();
-                let source = mem::replace(&mut listed.source, Source::None);
-                self.noted.push(Noted { source, hashed: Vec::new() });
-                folders.push(Folder { listed, at: 0, noted, length });
-            }
-            let Some(folder) = folders.last_mut() else { return };
-            path.truncate(folder.length);
-            let Some(thing) = folder.listed.things.get(folder.at) else {
-                folders.pop();
-                continue;
+impl Gathered {
+    fn new(scan: Scan) -> Gathered {
+        Gathered {
+            scan,
+            noted: Vec::new(),
+            failed: Vec::new(),
+            news: News { marks: Vec::new(), bytes: 0 },
+            left_out: Vec::new(),
+            path: Vec::new(),
+            folders: Vec::new(),
+            entered: Some(0),
+        }
+    }
+
+    /// Goes on by one thing, into a folder or out of one; `false` at the end.
+    fn step(&mut self, yard: &Yard<'_, '_>) -> bool {
+        if let Some(place) = self.entered.take() {
+            let length = self.path.len();
+            let Some(mut listed) = yard.wait_for(place) else {
+                self.unknown(&[], "the walk through the tree broke off");
+                self.folders.clear();
+                return false;
             };
-            folder.at += 1;
-            if folder.length > 0 {
-                path.push(b'/');
-            }
-            path.extend_from_slice(folder.listed.name(thing));
-            match &thing.kind {
-                walk::What::Folder(place) => entered = Some(*place),
-                walk::What::File(known) => {
-                    let at = self.scan.files.len();
-                    match self.scan.files.push(&path, known.unwrap_or(NOT_YET)) {
-                        Ok(true) if known.is_none() => {
-                            yard.hash(&folder.listed, thing, at);
-                            if let Some(noted) = self.noted.get_mut(folder.noted) {
-                                noted.hashed.push((thing.number, at));
-                            }
+            self.count(&mut listed);
+            let noted = self.noted.len();
+            let source = mem::replace(&mut listed.source, Source::None);
+            self.noted.push(Noted { source, hashed: Vec::new() });
+            self.folders.push(Folder { listed, at: 0, noted, length });
+        }
+        let Some(folder) = self.folders.last_mut() else { return false };
+        self.path.truncate(folder.length);
+        let Some(thing) = folder.listed.things.get(folder.at) else {
+            self.folders.pop();
+            return true;
+        };
+        folder.at += 1;
+        if folder.length > 0 {
+            self.path.push(b'/');
+        }
+        self.path.extend_from_slice(folder.listed.name(thing));
+        match &thing.kind {
+            walk::What::Folder(place) => self.entered = Some(*place),
+            walk::What::File(known) => {
+                let at = self.scan.files.len();
+                let why = match self.scan.files.push(&self.path, known.unwrap_or(NOT_YET)) {
+                    Ok(true) if known.is_none() => {
+                        yard.hash(&folder.listed, thing, at);
+                        if let Some(noted) = self.noted.get_mut(folder.noted) {
+                            noted.hashed.push((thing.number, at));
                         }
-                        Ok(true) => {}
-                        Ok(false) => self.unknown(&path, "a name that is there twice"),
-                        Err(fault) => self.unknown(&path, fault),
+                        return true;
                     }
+                    Ok(true) => return true,
+                    Ok(false) => "a name that is there twice".to_owned(),
+                    Err(fault) => fault.to_string(),
+                };
+                self.scan.unknown.push((self.path.clone(), why));
+            }
+        }
+        true
+    }
+
+    /// Enters what was hashed.
+    fn enter(&mut self, hashed: Vec<Hashed>) {
+        for (at, result) in hashed {
+            match result {
+                Ok(Some((found, marks))) => {
+                    self.news.bytes += found.size_bytes;
+                    self.news.marks.push((at, marks));
+                    if let Some(place) = self.scan.files.found_mut(at) {
+                        *place = found;
+                    }
+                }
+                Ok(None) => self.failed.push(at),
+                Err(why) => {
+                    self.failed.push(at);
+                    self.scan.unknown.push((self.scan.files.path(at).to_vec(), why.to_string()));
                 }
             }
         }
+        self.news.marks.sort_unstable_by_key(|(at, _)| *at);
     }
 
     fn count(&mut self, listed: &mut Listed) {
@@ -219,31 +329,6 @@ struct News {
     /// Their places in the listing, ascending.
     marks: Vec<(usize, Marks)>,
     bytes: u64,
-}
-
-impl Scan {
-    /// Enters what was hashed; adds to `failed` what could not be.
-    fn enter(&mut self, hashed: Vec<Hashed>, failed: &mut Vec<usize>) -> News {
-        let mut news = News { marks: Vec::new(), bytes: 0 };
-        for (at, result) in hashed {
-            match result {
-                Ok(Some((found, marks))) => {
-                    news.bytes += found.size_bytes;
-                    news.marks.push((at, marks));
-                    if let Some(place) = self.files.found_mut(at) {
-                        *place = found;
-                    }
-                }
-                Ok(None) => failed.push(at),
-                Err(why) => {
-                    failed.push(at);
-                    self.unknown.push((self.files.path(at).to_vec(), why.to_string()));
-                }
-            }
-        }
-        news.marks.sort_unstable_by_key(|(at, _)| *at);
-        news
-    }
 }
 
 impl News {

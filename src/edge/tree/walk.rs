@@ -113,6 +113,10 @@ struct Board {
     ready: HashMap<usize, Listed>,
     /// Which folder is waited for.
     awaited: Option<usize>,
+    /// What was hashed, of the threads that have ended.
+    hashed: Vec<Hashed>,
+    /// Threads that have not.
+    working: usize,
     /// The number of the next folder.
     next: usize,
     /// Nothing more will come.
@@ -140,29 +144,31 @@ enum Job {
 }
 
 /// Walks through the tree below `top`, which is open to be read from its start. `go` is handed
-/// what was listed; returns what it returns, and what was hashed, in no order.
+/// what was listed; returns what it returns.
 pub(super) fn walk<T>(
     root: &Root,
     format: Format,
     top: OwnedFd,
     (wants, index, seen): (&Wants<'_>, Option<&Index>, &Seen),
     go: impl FnOnce(&Yard<'_, '_>) -> T,
-) -> (T, Vec<Hashed>) {
-    let board = Mutex::new(Board { next: 1, ..Board::default() });
+) -> T {
+    let threads = thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX));
+    let board = Mutex::new(Board { next: 1, working: threads, ..Board::default() });
     let (work, listed) = (Condvar::new(), Condvar::new());
     let yard = Yard { root, format, wants, index, seen, board, work, listed };
-    let threads = thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX));
     thread::scope(|scope| {
         let yard = &yard;
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| yard.work())).collect();
-        yard.post(0, yard.list(top, &mut Vec::new(), 1));
-        let gone = go(yard);
-        yard.end();
-        // What a thread that broke off had to hash would be listed as if it were hashed.
-        let done = |worker: thread::ScopedJoinHandle<'_, Vec<Hashed>>| {
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let gone = {
+            let _closing = Closing(yard);
+            yard.post(0, yard.list(top, &mut Vec::new(), 1));
+            go(yard)
         };
-        (gone, workers.into_iter().flat_map(done).collect())
+        // What a thread that broke off had to hash would be listed as if it were hashed.
+        for worker in workers {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+        gone
     })
 }
 
@@ -200,17 +206,24 @@ impl Yard<'_, '_> {
         }
     }
 
+    /// Waits until all is hashed that is to be, and returns it, in no order; nothing may be asked for
+    /// after that.
+    pub fn finish(&self) -> Vec<Hashed> {
+        let mut board = self.board();
+        board.is_over = true;
+        self.work.notify_all();
+        while board.working > 0 && !board.is_broken {
+            board = self.listed.wait(board).unwrap_or_else(PoisonError::into_inner);
+        }
+        std::mem::take(&mut board.hashed)
+    }
+
     fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn end(&self) {
-        self.board().is_over = true;
-        self.work.notify_all();
-    }
-
     /// Does what there is to be done until nothing more will come.
-    fn work(&self) -> Vec<Hashed> {
+    fn work(&self) {
         let _alarm = Alarm(self);
         let mut hashed = Vec::new();
         while let Some(job) = self.next_job() {
@@ -223,7 +236,10 @@ impl Yard<'_, '_> {
                 }
             }
         }
-        hashed
+        let mut board = self.board();
+        board.hashed.append(&mut hashed);
+        board.working -= 1;
+        self.listed.notify_all();
     }
 
     fn next_job(&self) -> Option<Job> {
@@ -255,8 +271,11 @@ impl Yard<'_, '_> {
     }
 
     fn post(&self, number: usize, listed: Listed) {
-        self.board().ready.insert(number, listed);
-        self.listed.notify_one();
+        let mut board = self.board();
+        board.ready.insert(number, listed);
+        if board.awaited == Some(number) {
+            self.listed.notify_one();
+        }
     }
 
     fn open(&self, path: &mut Vec<u8>, job: &FolderJob) -> Listed {
@@ -409,6 +428,19 @@ impl Yard<'_, '_> {
             board.folders.insert(path, FolderJob { number, parent, name, depth });
         }
         self.work.notify_all();
+    }
+}
+
+/// Sends the threads home, whatever there is left to do.
+struct Closing<'y, 'a, 'w>(&'y Yard<'a, 'w>);
+
+impl Drop for Closing<'_, '_, '_> {
+    fn drop(&mut self) {
+        let mut board = self.0.board();
+        board.is_over = true;
+        board.files.clear();
+        board.folders.clear();
+        self.0.work.notify_all();
     }
 }
 
