@@ -196,12 +196,15 @@ fn what_goes_wrong_with_one_host_does_not_stop_the_others() {
     fleet.hosts.know_nobody();
     fleet.hosts.know("127.0.0.1", "host");
     fleet.hosts.know("127.0.0.4", "other-host");
+    fleet.hosts.start("127.0.0.6", &Rules::default());
+    fleet.hosts.revoke("127.0.0.6", "host");
     fleet.map_tree("127.0.0.2");
     fleet.map_tree("127.0.0.3");
     fleet.map_tree("127.0.0.4");
+    fleet.map_tree("127.0.0.6");
     fleet.map_tree("127.0.0.1");
     let mut entries: Vec<Value> =
-        ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"].map(entry).into();
+        ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6"].map(entry).into();
     entries.push(entry("127.0.0.999"));
     entries.push(entry("-oProxyCommand=touch /tmp/x"));
     entries.push(entry("127.0.0.1"));
@@ -209,13 +212,14 @@ fn what_goes_wrong_with_one_host_does_not_stop_the_others() {
     fleet.connect(&entries);
     let (document, status) = fleet.push_json(&[]);
     assert_eq!(status, 2);
-    assert_eq!(document["summary"]["hosts"], 7, "{document:#}");
+    assert_eq!(document["summary"]["hosts"], 8, "{document:#}");
     assert!(fleet.log("scp_error").contains("root@127.0.0.1: listed twice"));
     for (address, words, hint) in [
         ("127.0.0.2", "host key is not known", "accept-new"),
         ("127.0.0.3", "Connection refused", ""),
         ("127.0.0.4", "not the one that is known", "ssh-keygen -R 127.0.0.4"),
         ("127.0.0.5", "127.0.0.5.json", "address_mapper_path"),
+        ("127.0.0.6", "host key was revoked", "another one"),
         ("127.0.0.999", "no IP address", ""),
         ("-oProxyCommand=touch /tmp/x", "begins with", ""),
     ] {
@@ -226,16 +230,20 @@ fn what_goes_wrong_with_one_host_does_not_stop_the_others() {
     }
     assert_eq!(host(&document, "127.0.0.1")["state"], "done");
     fleet.expect_equal("127.0.0.1");
-    assert_eq!(document["summary"]["failed"], 6);
+    assert_eq!(document["summary"]["failed"], 7);
     let errors = fleet.log("scp_error");
-    assert_eq!(errors.lines().filter(|line| line.contains(" ERROR ")).count(), 6, "{errors}");
-    assert!(!errors.contains(" INFO "), "{errors}");
+    assert_eq!(errors.lines().filter(|line| line.contains(" ERROR ")).count(), 7, "{errors}");
+    assert!(!errors.contains(" INFO ") && !errors.contains(" DEBUG "), "{errors}");
+    for level in ["DEBUG", "INFO", "WARNING", "ERROR"] {
+        assert!(fleet.log("scp").contains(&format!(" {level} ")), "{level}");
+    }
 
     // Those that failed, once more; a new host's key is taken where that is said, a wrong one never.
     let (again, _) = fleet.push_json(&["--retry-failed", "--accept-new"]);
-    assert_eq!(again["summary"]["hosts"], 6, "{again:#}");
+    assert_eq!(again["summary"]["hosts"], 7, "{again:#}");
     assert_eq!(host(&again, "127.0.0.2")["state"], "done", "{again:#}");
     assert_eq!(host(&again, "127.0.0.4")["state"], "failed", "{again:#}");
+    assert_eq!(host(&again, "127.0.0.6")["state"], "failed", "{again:#}");
     assert!(fleet.hosts.known().contains("[127.0.0.2]"));
     fleet.expect_equal("127.0.0.2");
 }
@@ -593,4 +601,22 @@ fn autosync_goes_on_until_it_is_told_to_stop() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8_lossy(&output.stderr).contains("again in 1 min"));
     assert!(fleet.log("scp").contains("INFO stopped"));
+
+    // What is in its way once need not be for ever.
+    let state = fleet.home.top.join("other-state");
+    fs::create_dir_all(state.join("remsync")).unwrap();
+    fs::write(state.join("remsync/push"), "no folder").unwrap();
+    let mut command = fleet.home.command(support::REMSYNC);
+    command.arg("push").arg(&config).env("XDG_STATE_HOME", &state);
+    let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    while !fleet.log("scp_error").contains("remsync/push") && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("again in 1 min"));
 }

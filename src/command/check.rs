@@ -279,7 +279,7 @@ impl Eye<'_> {
         };
         let gone = "its folder is not there any more";
         let fault = match &seen {
-            Err(fault) => Some((fault.to_string(), fault.hint().to_owned())),
+            Err(fault) => Some((fault.to_string(), fault.hint(&site.host))),
             Ok(seen) if !seen.is_there && !agreed.is_empty() => {
                 Some((gone.to_owned(), "is its disk mounted? make the folder if so".to_owned()))
             }

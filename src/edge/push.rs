@@ -119,6 +119,8 @@ pub struct Logs {
 /// How much a line of the logs matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
+    /// How it was done.
+    Debug,
     /// What was done.
     Info,
     /// What a person may want to look at.
@@ -382,6 +384,7 @@ impl Logs {
     /// stop the work.
     pub fn write(&self, level: Level, what: &str) {
         let word = match level {
+            Level::Debug => "DEBUG",
             Level::Info => "INFO",
             Level::Warning => "WARNING",
             Level::Error => "ERROR",
@@ -390,7 +393,7 @@ impl Logs {
         let line = format!("{} {word} {}\n", now.strftime("%Y-%m-%d %H:%M:%S"), shown(what));
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = files.0.write_all(line.as_bytes());
-        if level != Level::Info {
+        if matches!(level, Level::Warning | Level::Error) {
             let _ = files.1.write_all(line.as_bytes());
         }
     }

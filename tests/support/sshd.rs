@@ -94,6 +94,15 @@ impl Hosts {
         fs::write(known, before + &line).unwrap();
     }
 
+    /// Says in `known_hosts` that the key of a server was revoked, before all else.
+    pub fn revoke(&self, ip: &str, key: &str) {
+        let known = self.known();
+        self.know_nobody();
+        self.know(ip, key);
+        let line = self.known();
+        fs::write(self.dir.join("known_hosts"), format!("@revoked {line}{known}")).unwrap();
+    }
+
     /// Forgets all keys.
     pub fn know_nobody(&self) {
         fs::write(self.dir.join("known_hosts"), "").unwrap();

@@ -133,13 +133,19 @@ impl Errand<'_> {
             return Err((SshFault::Stopped.to_string(), String::new()));
         }
         let mut wanted = self.look_here(result)?;
-        let fault = |fault: SshFault| (fault.to_string(), hint_for(&fault, host));
+        let fault = |fault: SshFault| (fault.to_string(), fault.hint(host));
         let line = Line::new(host, self.connection.passkey.as_ref(), self.terms).map_err(fault)?;
         match Sftp::open(&line, self.stop) {
             Ok(mut sftp) => {
                 self.say(Level::Info, "connected");
+                let greeting = sftp.greeting();
+                self.say(
+                    Level::Debug,
+                    &format!("SFTP {}, {} bytes a write", greeting.version, sftp.write_bytes()),
+                );
                 if !self.is_dry {
-                    self.note.remove_left(&mut sftp).map_err(fault)?;
+                    let left = self.note.remove_left(&mut sftp).map_err(fault)?;
+                    self.say(Level::Debug, &format!("{left} names left by an earlier push"));
                 }
                 self.by_sftp(&line, &mut sftp, &mut wanted, result).map_err(fault)?;
             }
@@ -308,7 +314,16 @@ impl Errand<'_> {
                 Err(what) => fault(result, &copy.job.target, &what),
             }
         }
+        let (new, compared) = (copies.len(), doubtful.len());
         copies.extend(self.settle(line, sftp, doubtful, result)?);
+        let Mapping { src, dest } = &wanted.mapping;
+        let all = wanted.source.files.len();
+        self.say(
+            Level::Debug,
+            &format!(
+                "{src} to {dest}: {all} files, {new} other by a look, {compared} compared by contents"
+            ),
+        );
         Ok((copies, faults))
     }
 
@@ -653,12 +668,6 @@ fn batch_length(copies: &[Copy<'_>]) -> usize {
         fits
     };
     copies.iter().take(BATCH_FILES).take_while(is_within).count().max(1)
-}
-
-fn hint_for(fault: &SshFault, host: &Host) -> String {
-    let name = host.name();
-    let user_at = host.user().map_or_else(|| name.to_owned(), |user| format!("{user}@{name}"));
-    fault.hint().replace("USER@HOST", &user_at).replace("HOST", name)
 }
 
 fn now_ms() -> u64 {

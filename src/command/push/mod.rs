@@ -17,7 +17,7 @@ use crate::edge::ssh::{Note, Stop, Terms};
 use crate::edge::stop;
 
 use self::host::{Errand, HostResult};
-use super::outcome::{Failure, Outcome, answer_json, tell};
+use super::outcome::{Failure, Outcome, answer_json, tell, tell_failure};
 use super::progress::Progress;
 use super::session::Session;
 
@@ -34,17 +34,27 @@ pub fn run(session: &Session, file: Option<&OsStr>) -> Result<Outcome, Failure> 
     let file = file.map_or_else(|| PathBuf::from(CONFIG), PathBuf::from);
     let stop = stop::flag().map_err(|error| Failure::new(format!("signals: {error}")))?;
     let is_dry = session.options.dry_run;
-    let mut logs = None;
+    let mut logs: Option<Logs> = None;
+    let mut again = None;
     loop {
-        let push = Push::read(&file).map_err(|error| unusable(&file, &error))?;
-        if logs.is_none() && !is_dry {
-            logs = Some(Logs::open(&push.settings.log_path)?);
-        }
-        let outcome = push_once(session, &push, logs.as_ref(), &stop)?;
-        let again = push.settings.again_after_minutes;
+        let pushed = Push::read(&file).map_err(|error| unusable(&file, &error)).and_then(|push| {
+            if logs.is_none() && !is_dry {
+                logs = Some(Logs::open(&push.settings.log_path)?);
+            }
+            again = push.settings.again_after_minutes;
+            push_once(session, &push, logs.as_ref(), &stop)
+        });
         let Some(minutes) = again.filter(|_| !is_dry && !session.options.json) else {
-            return Ok(outcome);
+            return pushed;
         };
+        let outcome = pushed.unwrap_or_else(|failure| {
+            // What is wrong now need not be the next time: nobody sits before it.
+            if let Some(logs) = &logs {
+                logs.write(Level::Error, &failure.what);
+            }
+            tell_failure(&failure);
+            Outcome::Failed
+        });
         if !session.options.quiet {
             tell(format_args!("remsync: again in {minutes} min (autosync); Ctrl-C ends it."));
         }

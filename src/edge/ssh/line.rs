@@ -80,6 +80,9 @@ pub enum SshFault {
     /// It has another key than it should.
     #[error("its host key is not the one that is known: {0}")]
     ChangedKey(String),
+    /// Its key was revoked.
+    #[error("its host key was revoked: {0}")]
+    RevokedKey(String),
     /// Neither key nor password was taken.
     #[error("not let in: {0}")]
     Denied(String),
@@ -115,8 +118,21 @@ pub enum SshFault {
 }
 
 impl SshFault {
-    /// Returns what to do; empty where there is no advice.
-    pub fn hint(&self) -> &'static str {
+    /// Returns what to do about it with `host`; empty where there is no advice.
+    pub fn hint(&self, host: &Host) -> String {
+        let name = host.name();
+        let user_at = host.user().map_or_else(|| name.to_owned(), |user| format!("{user}@{name}"));
+        // Keys of other ports than the usual one stand under such a name.
+        let known =
+            host.port().map_or_else(|| name.to_owned(), |port| format!("'[{name}]:{port}'"));
+        let advice = self.advice().replace("USER@HOST", &user_at).replace("KNOWN", &known);
+        match host.port() {
+            Some(port) => advice.replace("ssh -o", &format!("ssh -p {port} -o")),
+            None => advice,
+        }
+    }
+
+    fn advice(&self) -> &'static str {
         match self {
             SshFault::Start(_) => "install OpenSSH's client; Debian calls it openssh-client",
             SshFault::UnknownKey(_) => {
@@ -124,7 +140,11 @@ impl SshFault {
                  network now"
             }
             SshFault::ChangedKey(_) => {
-                "somebody may be in between; if the key was changed on purpose: ssh-keygen -R HOST"
+                "somebody may be in between; if the key was changed on purpose: ssh-keygen -R KNOWN"
+            }
+            SshFault::RevokedKey(_) => {
+                "whoever has that key may be anybody; the host needs another one, and known_hosts \
+                 has to know it"
             }
             SshFault::Denied(_) => {
                 "\"ssh -o BatchMode=yes USER@HOST true\" has to work; ssh-copy-id puts a key there"
@@ -139,7 +159,9 @@ impl SshFault {
     fn of_words(words: &str) -> SshFault {
         let line = last_words(words);
         let has = |part: &str| words.contains(part);
-        if has("IDENTIFICATION HAS CHANGED") || has("REVOKED HOST KEY") {
+        if has("REVOKED HOST KEY") {
+            SshFault::RevokedKey(line)
+        } else if has("IDENTIFICATION HAS CHANGED") {
             SshFault::ChangedKey(line)
         } else if has("Host key verification failed") || has("host key is known for") {
             SshFault::UnknownKey(line)
@@ -550,6 +572,10 @@ mod tests {
                 "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.",
                 "its host key is not the one",
             ),
+            (
+                "@ WARNING: REVOKED HOST KEY DETECTED! @\nHost key verification failed.",
+                "its host key was revoked",
+            ),
             ("subsystem request failed on channel 0\n", "it offers no SFTP"),
             ("client_loop: send disconnect: Broken pipe\n", "the connection ended"),
             ("", "ssh did not say why"),
@@ -558,6 +584,21 @@ mod tests {
         for (words, meaning) in table {
             let fault = SshFault::of_words(words).to_string();
             assert!(fault.contains(meaning), "{words}: {fault}");
+        }
+    }
+
+    #[test]
+    fn advice_names_the_host() {
+        let fault = |words: &str| SshFault::of_words(words);
+        let (changed, denied) =
+            (fault("IDENTIFICATION HAS CHANGED"), fault("Permission denied (publickey)."));
+        for (user, port, at, known) in [
+            (None, None, "true\" has", "ssh-keygen -R h"),
+            (Some("ana"), Some(2222), "\"ssh -p 2222 -o BatchMode=yes ana@h true\"", "'[h]:2222'"),
+        ] {
+            let host = Host::new(user, "h", port).unwrap();
+            assert!(changed.hint(&host).ends_with(known), "{}", changed.hint(&host));
+            assert!(denied.hint(&host).contains(at), "{}", denied.hint(&host));
         }
     }
 
