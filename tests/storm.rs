@@ -131,6 +131,15 @@ fn a_failing_seed_has_a_trace_without_needless_steps() {
     assert!(lines.iter().any(|line| line.starts_with("BROKEN: ")), "{lines:?}");
 }
 
+/// What the doc of the storm's `mesh` says of format 1.3, and why it is held to no more: people delete
+/// a file, and it comes round again, and so does its deletion.
+#[test]
+fn a_deletion_may_run_round_in_a_circle_in_format_1_3() {
+    let [histories, beliefs] = gain(982, 1, 7);
+    assert_eq!((histories.restless, beliefs.restless), (0, 1));
+    assert_eq!((beliefs.losses, beliefs.two_tales), (0, 0));
+}
+
 #[test]
 fn histories_ask_less_than_beliefs_do() {
     let [histories, beliefs] = gain(1, 200, 7);

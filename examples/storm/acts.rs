@@ -44,6 +44,9 @@ impl Hands for Arms<'_, '_> {
 
     fn look(&mut self, path: &TreePath) -> Look {
         let path = index(path);
+        if self.world.sites[self.site].is_gone[path] {
+            return Look::Is(Content::Absent);
+        }
         let content = self.world.sites[self.site].disk[path];
         let content = self.world.truths[path].content(&content);
         let site = &mut self.world.sites[self.site];
@@ -68,6 +71,10 @@ impl Hands for Arms<'_, '_> {
             None => {}
         }
         let at = index(path);
+        if self.world.sites[self.site].is_gone[at] {
+            let detail = format!("s{}: {path} becomes {version}", self.site);
+            self.world.breaks("something is applied to a tree that is not there", detail);
+        }
         let is_stormy = !self.world.is_calm;
         if is_stormy && self.rng.chance(self.world.weather.disk) {
             self.world.counts.add(Kind::DiskFaults);
@@ -319,7 +326,7 @@ impl<'a> World<'a> {
 
     /// Looks at the tree and enters what changed; `false` if a person has to say first that so
     /// much is really gone.
-    fn scan(&mut self, at: usize, rng: &mut Prng) -> bool {
+    pub fn scan(&mut self, at: usize, rng: &mut Prng) -> bool {
         let now_ms = self.clock(at);
         let site = &self.sites[at];
         let content = |path: usize| {
@@ -327,17 +334,24 @@ impl<'a> World<'a> {
             tamper::scanned(self.mutant, content(&site.disk[path]), content(&site.row[path]))
         };
         let found: Listing<Signature> = (0..self.paths.len())
-            .filter(|path| site.veil[*path].is_none())
+            .filter(|path| site.veil[*path].is_none() && !site.is_gone[*path])
             .filter_map(|path| Some((self.paths[path].clone(), *content(path).signature()?)))
             .collect();
         let is_wrong = self.mutant == Some(Mutant::HiddenIsGone);
         let mut look = |path: &TreePath| match site.veil[index(path)] {
+            _ if site.is_gone[index(path)] => Look::Is(Content::Absent),
             Some(_) if is_wrong => Look::Is(Content::Absent),
             Some(veil) => Look::NotKnown(veil),
             None => Look::Is(content(index(path))),
         };
         let differences = compare(&site.knowledge, &found, &mut look);
-        if differences.is_drastic() && !self.is_calm && rng.chance(300) {
+        if site.is_gone.contains(&true) {
+            let is_empty = site.is_gone.iter().all(|is_gone| *is_gone) && differences.files > 0;
+            let is_held = differences.is_drastic() || is_empty;
+            if is_held && self.mutant != Some(Mutant::TreeGoneTold) {
+                return false;
+            }
+        } else if differences.is_drastic() && !self.is_calm && rng.chance(300) {
             self.counts.add(Kind::DrasticHeld);
             return false;
         }
@@ -360,7 +374,10 @@ impl<'a> World<'a> {
     /// After a scan the row stands for what is on the disk.
     fn scanned(&mut self, at: usize, path: usize) {
         let site = &mut self.sites[at];
-        if site.veil[path].is_none() && self.mutant != Some(Mutant::EditsUnseen) {
+        if site.veil[path].is_none()
+            && !site.is_gone[path]
+            && self.mutant != Some(Mutant::EditsUnseen)
+        {
             site.row[path] = site.disk[path];
             site.is_unscanned[path] = false;
         }

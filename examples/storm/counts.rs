@@ -37,6 +37,7 @@ counts! {
     Years "years passed"
     Skews "clocks set wrong"
     Forgotten "tombstones forgotten"
+    TreesGone "trees that were not there for a while"
     DrasticHeld "broadcasts held back, for most files were gone"
     Questions "questions"
     QuestionsOfPlace "… held by place or policy"

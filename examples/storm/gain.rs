@@ -11,17 +11,18 @@
 use std::collections::BTreeMap;
 
 use remsync::model::knowledge::{Knowledge, Question, Why};
-use remsync::model::orders::Orders;
+use remsync::model::orders::{OrderRow, Orders};
 use remsync::model::project::{Format, Identity};
 use remsync::model::verdict::{Choice, Deletions, Place};
 use remsync::model::version::Content;
-use remsync::model::{Signature, TreePath, Version};
+use remsync::model::{Belief, Signature, TreePath, Version};
 use remsync::rules::classic;
 use remsync::rules::learn::route;
 use remsync::rules::observe::{self, Look};
 use remsync::rules::plan::{self, Named as Whom, RESEND_AFTER_MS, Request, What};
 use remsync::rules::visit::{self, Answer, Answered, Hands, Put, Receipt, Source, Visit};
 
+use super::mutant::Mutant;
 use super::prng::{Prng, mix};
 use super::world::{HOUR_MS, MINUTE_MS, digest_of, identity, package_of};
 
@@ -51,6 +52,10 @@ pub struct Tally {
     pub unlike: u64,
     /// Runs that did not fall silent.
     pub restless: u64,
+    /// Broadcasts whose receivers were told different beliefs.
+    pub two_tales: u64,
+    /// Runs whose trees were one only after everybody had spoken once more.
+    pub late: u64,
 }
 
 impl Tally {
@@ -65,10 +70,28 @@ pub fn gain(first: u64, seeds: u64, sites_max: usize) -> [Tally; 2] {
     let mut both = [Tally::default(); 2];
     for seed in (0..seeds).map(|number| first.wrapping_add(number)) {
         for (tally, format) in both.iter_mut().zip([Format::V2_0, Format::V1_3]) {
-            Fair::new(seed, sites_max, format).run(tally);
+            Fair::new(seed, sites_max, format, Fancy::default()).run(tally);
         }
     }
     both
+}
+
+/// What a run is to be beside fair.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fancy {
+    /// The rule that is broken on purpose.
+    pub mutant: Option<Mutant>,
+    /// Who knows whom, and what is deleted, so that format 1.3 ends well.
+    pub mesh: Option<Mesh>,
+}
+
+/// A network that ends well in format 1.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mesh {
+    /// Any links; nothing is deleted.
+    OfFiles,
+    /// Links without a circle, and a file that is never deleted; others are.
+    Tree,
 }
 
 /// What a site truly has for a path.
@@ -119,9 +142,12 @@ struct Package {
 }
 
 /// One run under one set of rules.
-struct Fair {
+pub(super) struct Fair {
     seed: u64,
     format: Format,
+    fancy: Fancy,
+    /// Whether what goes out goes to all, whatever there is to say.
+    is_named: bool,
     sites: Vec<Site>,
     paths: Vec<TreePath>,
     packages: Vec<Package>,
@@ -137,7 +163,7 @@ fn index(path: &TreePath) -> usize {
 }
 
 impl Fair {
-    fn new(seed: u64, sites_max: usize, format: Format) -> Fair {
+    pub fn new(seed: u64, sites_max: usize, format: Format, fancy: Fancy) -> Fair {
         let mut rng = Prng::new(seed, 0);
         let count = 2 + rng.below(sites_max.max(2) - 1);
         let mut links = vec![Vec::new(); count];
@@ -145,7 +171,7 @@ impl Fair {
         for site in 1..count {
             let sure = rng.below(site);
             for other in 0..site {
-                if other == sure || rng.chance(more) {
+                if other == sure || rng.chance(more) && fancy.mesh != Some(Mesh::Tree) {
                     links[site].push(other);
                     links[other].push(site);
                 }
@@ -163,7 +189,8 @@ impl Fair {
         let sites = (0..count).map(site).collect();
         let now_ms = 1_000_000 * MINUTE_MS;
         let (packages, over) = (Vec::new(), vec![BTreeMap::new(); paths.len()]);
-        Fair { seed, format, sites, paths, packages, over, events: 0, now_ms }
+        let is_named = false;
+        Fair { seed, format, fancy, is_named, sites, paths, packages, over, events: 0, now_ms }
     }
 
     /// Notes what a state is over, for good.
@@ -186,10 +213,11 @@ impl Fair {
         }
     }
 
-    fn run(mut self, tally: &mut Tally) {
+    pub fn run(mut self, tally: &mut Tally) {
         let mut rng = Prng::new(self.seed, 1);
         let steps = 40 + rng.below(160);
         let (edits, deletes) = (100 + rng.below(300) as u32, 20 * rng.below(10) as u32);
+        let deletes = if self.fancy.mesh == Some(Mesh::OfFiles) { 0 } else { deletes };
         for step in 0..steps {
             // Each step has its own chance: what one set of rules does moves nothing in the other.
             let rng = &mut Prng::new(self.seed, 2 + step as u64);
@@ -197,7 +225,8 @@ impl Fair {
             let site = rng.below(self.sites.len());
             if rng.chance(edits) {
                 let path = rng.below(self.paths.len());
-                self.edit(site, path, rng.chance(deletes), tally);
+                let deletes = rng.chance(deletes) && (path != 0 || self.fancy.mesh.is_none());
+                self.edit(site, path, deletes, tally);
             } else if rng.chance(500) {
                 self.broadcast(site, step, tally);
             } else {
@@ -209,6 +238,7 @@ impl Fair {
 
     /// All mail arrives, all people answer, until nobody has anything to say.
     fn end(mut self, steps: usize, tally: &mut Tally) {
+        let mut is_again = false;
         for round in 0..ROUNDS_MAX {
             let step = steps + (round + 1) * (DELAY_MAX + 1);
             self.now_ms += HOUR_MS;
@@ -224,6 +254,15 @@ impl Fair {
                         .iter()
                         .any(|site| content(site, path) != content(&self.sites[0], path))
                 });
+                if unlike && self.fancy.mesh.is_some() && !is_again {
+                    (is_again, self.is_named) = (true, true);
+                    for site in 0..self.sites.len() {
+                        self.broadcast(site, step, tally);
+                    }
+                    self.is_named = false;
+                    continue;
+                }
+                tally.late += u64::from(is_again);
                 tally.unlike += u64::from(unlike);
                 return;
             }
@@ -256,7 +295,7 @@ impl Fair {
             now_ms: self.now_ms,
             resend_after_ms: RESEND_AFTER_MS,
             what: What::Contents,
-            named: Whom::Everybody,
+            named: if self.is_named { Whom::ByName } else { Whom::Everybody },
         };
         let is_classic = self.format == Format::V1_3;
         let (plan, orders) = if is_classic {
@@ -268,12 +307,19 @@ impl Fair {
         let plans: Vec<plan::Outgoing> =
             remotes.filter_map(|to| plan(&site.knowledge, to, &request, &|_| false)).collect();
         let copy: Vec<usize> = plans.iter().map(|outgoing| outgoing.remote).collect();
-        let written: Vec<Orders> = plans
-            .iter()
-            .map(|outgoing| orders(&site.identity, &site.knowledge, outgoing, &copy))
-            .collect();
+        let frozen = site.knowledge.clone();
+        let identity = site.identity.clone();
         let count = plans.len();
-        for (outgoing, orders) in plans.iter().zip(written) {
+        let mut tales: BTreeMap<TreePath, Vec<Belief>> = BTreeMap::new();
+        for outgoing in &plans {
+            let is_frozen = self.fancy.mutant != Some(Mutant::Unfrozen);
+            let from = if is_frozen { &frozen } else { &self.sites[at].knowledge };
+            let orders = orders(&identity, from, outgoing, &copy);
+            let is_other = |row: &OrderRow| {
+                let told = tales.entry(row.path.clone()).or_insert_with(|| row.columns.clone());
+                *told != row.columns
+            };
+            tally.two_tales += u64::from(orders.rows.iter().any(is_other));
             let knowledge = &mut self.sites[at].knowledge;
             if is_classic {
                 classic::accepted(

@@ -4,7 +4,8 @@
 //! doubled, reordered, delayed and replayed, states are lost and rolled back and processing is
 //! killed. What truly happened is kept apart from what the sites know; what the rules did is held
 //! against it after every step, and when the weather calms. It runs the program's own rules with a
-//! tree in memory; nothing of them is copied here.
+//! tree in memory; nothing of them is copied here. Beside each such run the same seed has one of sites
+//! that speak format 1.3, in fair weather: `mesh` says what they are held to, and what not.
 
 mod acts;
 mod calm;
@@ -13,6 +14,8 @@ mod counting;
 mod counts;
 mod exhaustive;
 mod gain;
+mod mesh;
+mod mount;
 mod mutant;
 mod notice;
 mod prng;
@@ -27,6 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use counts::{Counts, KINDS, Kind};
 pub use exhaustive::{Beginning, exhaust};
 pub use gain::{Tally, gain};
+use mesh::mesh;
 pub use mutant::{MUTANTS, Mutant, ON_DISK};
 pub use world::Broken;
 
@@ -81,10 +85,14 @@ fn run(
         if !left_out.contains(&step) {
             world.say(|world| format!("-- step {step}, hour {}", world.now_ms / world::HOUR_MS));
             world.step(&mut Prng::new(seed, step));
+            world.miss_tree(&mut Prng::new(seed.rotate_left(32), step));
             if storm.notices {
                 world.hear(&mut Prng::new(!seed, step));
             }
         }
+    }
+    if world.broken.is_none() && left_out.is_empty() {
+        world.broken = mesh(seed, storm.sites_max, storm.mutant);
     }
     if world.broken.is_none() {
         if storm.notices {
@@ -155,6 +163,9 @@ fn run_block(storm: &Storm, block: u64) -> Outcome {
 
 /// Returns the trace of a failing seed, without the steps that it fails without.
 pub fn trace(storm: &Storm, seed: u64, broken: &Broken) -> Vec<String> {
+    if mesh(seed, storm.sites_max, storm.mutant).as_ref() == Some(broken) {
+        return vec![format!("BROKEN: {}: {}", broken.invariant, broken.detail)];
+    }
     let fails = |left_out: &[u64]| {
         let (_, other, _) = run(storm, seed, left_out, false);
         other.is_some_and(|other| other.invariant == broken.invariant)

@@ -48,10 +48,19 @@ mutants! {
     LearntUnanswered "learnt-unanswered" "what is asked about is learnt before anybody answers"
     LateDropped "late-dropped" "mail that is overtaken on its way is dropped"
     ChangedPacked "changed-packed" "bytes are packed that are not those that were hashed"
+    TreeGoneTold "tree-gone-told" "a tree that is not there is told as deleted"
+    TreeGoneApplied "tree-gone-applied" "what arrives is applied to a tree that is not there"
+    Unfrozen "unfrozen" "a broadcast of format 1.3 is written from beliefs that change with it"
 }
 
-/// Rules that only a disk can break, and the test that fails without each: file and name.
+/// Rules that only a disk can break, or more files than a storm has, and the test that fails without
+/// each: file and name.
 pub const ON_DISK: &[(&str, &str, &str)] = &[
+    (
+        "a package that deletes most files waits",
+        "desk",
+        "many_deletions_at_once_wait_whatever_the_policy",
+    ),
     (
         "contents are durable before names, names before beliefs",
         "stops",

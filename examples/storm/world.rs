@@ -48,6 +48,8 @@ pub struct Site {
     pub is_refused: Vec<bool>,
     /// What keeps a path from being looked at.
     pub veil: Vec<Option<Place>>,
+    /// Whether a path is on a disk that is not mounted.
+    pub is_gone: Vec<bool>,
     /// Where the path lies.
     pub place: Vec<Place>,
     pub inbox: Vec<usize>,
@@ -205,6 +207,7 @@ impl<'a> World<'a> {
                 is_unscanned: vec![false; paths.len()],
                 is_refused: vec![false; paths.len()],
                 veil: vec![None; paths.len()],
+                is_gone: vec![false; paths.len()],
                 place: paths
                     .iter()
                     .map(|_| {
