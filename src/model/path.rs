@@ -118,7 +118,7 @@ impl TreePath {
 pub fn is_reserved_part(part: &[u8]) -> bool {
     const RESERVED: &str = ".remsync";
     let begins_so = |head: &[u8]| head.eq_ignore_ascii_case(RESERVED.as_bytes());
-    part.get(..RESERVED.len()).is_some_and(begins_so)
+    part.first() == Some(&b'.') && part.get(..RESERVED.len()).is_some_and(begins_so)
         || !part.is_ascii() && folded(part).starts_with(RESERVED)
 }
 

@@ -24,8 +24,10 @@ use super::index::{self, Entry, Index, Marks, Record, Stamps};
 use super::scan::{Kind, Seen, Wants};
 use super::{Found, Root, Unknown, hash};
 
-/// Folders that are listed ahead: each holds a descriptor.
-const AHEAD_MAX: usize = 64;
+/// Folders that are listed ahead and hold a descriptor each, for there is something to hash in them.
+const AHEAD_OPEN_MAX: usize = 64;
+/// Folders that are listed ahead, and what is in them.
+const AHEAD_THINGS_MAX: usize = 16 << 10;
 /// Threads: more than disks can feed would only wait.
 const THREADS_MAX: usize = 4;
 /// Files that are hashed by one thread, one after the other.
@@ -35,6 +37,7 @@ const NAMES_BYTES: usize = 32 << 10;
 
 /// A folder that was listed.
 pub(super) struct Listed {
+    /// The folder itself, where there is something in it to hash.
     folder: Option<Arc<OwnedFd>>,
     names: Vec<u8>,
     /// What is wanted in it, in the order of the paths.
@@ -111,6 +114,12 @@ struct Board {
     folders: BTreeMap<Vec<u8>, FolderJob>,
     /// Folders that were listed and are not gone through yet.
     ready: HashMap<usize, Listed>,
+    /// Of those, how many hold a descriptor.
+    ready_open: usize,
+    /// Those, and what is in them.
+    ready_things: usize,
+    /// Threads that have nothing to do.
+    idle: usize,
     /// Which folder is waited for.
     awaited: Option<usize>,
     /// What was hashed, of the threads that have ended.
@@ -176,16 +185,22 @@ impl Yard<'_, '_> {
     /// Returns folder `number`, as soon as it is listed; `None` if it never will be.
     pub fn wait_for(&self, number: usize) -> Option<Listed> {
         let mut board = self.board();
-        board.awaited = Some(number);
-        self.work.notify_one();
         loop {
             if let Some(listed) = board.ready.remove(&number) {
                 board.awaited = None;
-                self.work.notify_one();
+                board.ready_open -= usize::from(listed.folder.is_some());
+                board.ready_things -= listed.things.len() + 1;
+                // Not for each one: that would wake a thread for each.
+                if board.may_list(2) {
+                    self.wake(&board);
+                }
                 return Some(listed);
             }
             if board.is_broken {
                 return None;
+            }
+            if board.awaited.replace(number) != Some(number) {
+                self.wake(&board);
             }
             board = self.listed.wait(board).unwrap_or_else(PoisonError::into_inner);
         }
@@ -201,8 +216,15 @@ impl Yard<'_, '_> {
             Some(batch) if batch.len() < BATCH_FILES => batch.push(job),
             _ => {
                 board.files.push(vec![job]);
-                self.work.notify_one();
+                self.wake(&board);
             }
+        }
+    }
+
+    /// Wakes the threads that have nothing to do.
+    fn wake(&self, board: &Board) {
+        if board.idle > 0 {
+            self.work.notify_all();
         }
     }
 
@@ -249,14 +271,16 @@ impl Yard<'_, '_> {
                 return Some(Job::Files(batch));
             }
             let first = board.folders.first_key_value().map(|(_, job)| job.number);
-            let may_list = board.ready.len() < AHEAD_MAX || first == board.awaited;
+            let may_list = board.may_list(1) || first == board.awaited;
             if let Some((path, job)) = may_list.then(|| board.folders.pop_first()).flatten() {
                 return Some(Job::Folder(path, job));
             }
             if board.is_over {
                 return None;
             }
+            board.idle += 1;
             board = self.work.wait(board).unwrap_or_else(PoisonError::into_inner);
+            board.idle -= 1;
         }
     }
 
@@ -272,6 +296,8 @@ impl Yard<'_, '_> {
 
     fn post(&self, number: usize, listed: Listed) {
         let mut board = self.board();
+        board.ready_open += usize::from(listed.folder.is_some());
+        board.ready_things += listed.things.len() + 1;
         board.ready.insert(number, listed);
         if board.awaited == Some(number) {
             self.listed.notify_one();
@@ -334,7 +360,8 @@ impl Yard<'_, '_> {
         }
         self.seen.files.fetch_add(files, Ordering::Relaxed);
         self.list_later(&folder, folders, depth + 1, &mut listed);
-        listed.folder = Some(folder);
+        let is_news = |thing: &Thing| matches!(thing.kind, What::File(None));
+        listed.folder = listed.things.iter().any(is_news).then_some(folder);
         listed
     }
 
@@ -427,7 +454,14 @@ impl Yard<'_, '_> {
             let parent = Arc::clone(folder);
             board.folders.insert(path, FolderJob { number, parent, name, depth });
         }
-        self.work.notify_all();
+        self.wake(&board);
+    }
+}
+
+impl Board {
+    /// Whether less than one `part`th is listed ahead of what may be.
+    fn may_list(&self, part: usize) -> bool {
+        self.ready_open < AHEAD_OPEN_MAX / part && self.ready_things < AHEAD_THINGS_MAX / part
     }
 }
 

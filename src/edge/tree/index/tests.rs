@@ -1,3 +1,5 @@
+//! The index as it is written and read back, what damages it, and what it must not tell.
+
 use super::*;
 use std::fs;
 

@@ -1,3 +1,5 @@
+//! Scans beside an index that lies, and what makes them look for themselves.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -229,4 +231,66 @@ fn an_index_changes_nothing_that_is_found() {
         let with = scan(&root);
         assert_eq!(with, scan_anew(&root, dir.path()), "round {round}");
     }
+}
+
+/// Whoever goes along sees each file as soon as he is past it, and what he leaves out is left out.
+#[test]
+fn a_scan_is_gone_along_with() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a", "a.b/c", "b/d/e", "b/d/f/g", "b/h", "b.i", "z"] {
+        let at = dir.path().join(name);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        fs::write(at, name).unwrap();
+    }
+    let root = Root::open(dir.path()).unwrap();
+    let whole = scan(&root);
+    assert_eq!(names_of(&whole), ["a", "a.b/c", "b.i", "b/d/e", "b/d/f/g", "b/h", "z"]);
+    let along = |along: &mut dyn FnMut(&mut Scanning<'_, '_, '_>)| {
+        root.scan_along(Format::V2_0, (&|_, _| Ok(true), &Seen::default()), |scanning| {
+            along(scanning);
+        })
+        .unwrap()
+    };
+    let (_, seen, left_out) = along(&mut |_| {});
+    assert_eq!((&seen, left_out), (&whole, 0));
+    for (path, found, past) in [
+        ("", 0, "a"),
+        ("A", 0, "a"),
+        ("a", 1, "a.b/c"),
+        ("b/", 3, "b/d/e"),
+        ("b/d/f/g", 5, "b/h"),
+        ("y", 6, "z"),
+    ] {
+        let (_, seen, _) = along(&mut |scanning| {
+            for path in ["", path, path] {
+                scanning.go_past(path.as_bytes());
+            }
+            let files = scanning.files();
+            let upto = files.search(path.as_bytes()).map_or_else(|at| at, |at| at + 1);
+            assert_eq!(upto, found, "{path:?}");
+            assert_eq!(files.path(files.len() - 1), past.as_bytes(), "and no further");
+        });
+        assert_eq!(seen, whole, "{path:?}");
+    }
+    let (_, seen, left_out) = along(&mut |scanning| {
+        scanning.go_past(b"zz");
+        assert!(!scanning.is_hashed(0), "there is no index");
+        scanning.leave_out(5);
+        scanning.leave_none_out();
+        scanning.leave_out(4);
+        scanning.leave_out(0);
+        scanning.finish();
+        assert!(scanning.is_hashed(0) && scanning.is_hashed(6));
+        scanning.leave_out(6);
+    });
+    assert_eq!((names_of(&seen).join(" "), left_out), ("a.b/c b.i b/d/e b/h".to_owned(), 3));
+    let (_, seen, left_out) = along(&mut |scanning| {
+        scanning.go_past(b"a");
+        // Gone before it is hashed, or hashed before it is gone: the same count is left out.
+        scanning.leave_out(1);
+        fs::remove_file(dir.path().join("z")).unwrap();
+    });
+    let left = names_of(&seen).join(" ");
+    assert!(left == "a b.i b/d/e b/d/f/g b/h" || left == "a b.i b/d/e b/d/f/g b/h z", "{left}");
+    assert_eq!(left_out, 1);
 }
