@@ -3,11 +3,12 @@
 //! It knows no page and no right; it reads what a request says, within bounds, and writes an answer.
 //! Invariant: a client that sends slowly, or nothing, keeps nobody else waiting.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::model::limits::{HEADER_BYTES_MAX, WEB_BODY_BYTES_MAX};
@@ -77,26 +78,34 @@ impl Server {
     /// Answers requests, one after the other, until `stop` is set.
     pub fn serve(&self, stop: &Stop, answer: &mut dyn FnMut(&Request) -> Answer) {
         let (tell, told) = channel();
-        let clients = Arc::new(AtomicUsize::new(0));
+        // Those that are being read, the oldest first: a weak hand on each, to end it.
+        let mut clients: VecDeque<(Weak<()>, Weak<TcpStream>)> = VecDeque::new();
         while !stop.load(Ordering::Relaxed) {
             while let Ok((stream, _)) = self.listener.accept() {
-                if clients.load(Ordering::Relaxed) < CLIENTS_MAX {
-                    clients.fetch_add(1, Ordering::Relaxed);
-                    let (tell, clients) = (tell.clone(), Arc::clone(&clients));
-                    std::thread::spawn(move || {
-                        hear(stream, &tell);
-                        clients.fetch_sub(1, Ordering::Relaxed);
-                    });
+                clients.retain(|(reading, _)| reading.strong_count() > 0);
+                // Whoever has had the longest time makes room.
+                if clients.len() >= CLIENTS_MAX
+                    && let Some(oldest) =
+                        clients.pop_front().and_then(|(_, stream)| stream.upgrade())
+                {
+                    let _ = oldest.shutdown(Shutdown::Both);
                 }
+                let (tell, stream) = (tell.clone(), Arc::new(stream));
+                let reading = Arc::new(());
+                clients.push_back((Arc::downgrade(&reading), Arc::downgrade(&stream)));
+                std::thread::spawn(move || {
+                    hear(stream, &tell);
+                    drop(reading);
+                });
             }
             match told.recv_timeout(TICK) {
-                Ok((mut stream, request)) => {
+                Ok((stream, request)) => {
                     let answer = match request {
                         Ok(request) => answer(&request),
                         Err(status) => Answer { status, headers: Vec::new(), body: Vec::new() },
                     };
                     // A client that has gone away gets no answer.
-                    let _ = write_answer(&mut stream, &answer);
+                    let _ = write_answer(&stream, &answer);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -105,17 +114,16 @@ impl Server {
     }
 }
 
-type Heard = (TcpStream, Result<Request, &'static str>);
+type Heard = (Arc<TcpStream>, Result<Request, &'static str>);
 
 /// Reads one request and hands it on.
-fn hear(stream: TcpStream, tell: &Sender<Heard>) {
-    let mut stream = stream;
+fn hear(stream: Arc<TcpStream>, tell: &Sender<Heard>) {
     let until = Instant::now() + PATIENCE;
     let set = stream.set_nonblocking(false).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
     if set.is_err() {
         return;
     }
-    match read_request(&mut stream, until) {
+    match read_request(&stream, until) {
         Ok(None) | Err(_) => {}
         Ok(Some(request)) => drop(tell.send((stream, request))),
     }
@@ -123,7 +131,7 @@ fn hear(stream: TcpStream, tell: &Sender<Heard>) {
 
 /// Reads a request, or why it is none; `None` where nothing came.
 fn read_request(
-    stream: &mut TcpStream,
+    mut stream: &TcpStream,
     until: Instant,
 ) -> io::Result<Option<Result<Request, &'static str>>> {
     let mut bytes = Vec::new();
@@ -210,7 +218,7 @@ fn parse_head(head: &[u8]) -> Result<(Request, usize), &'static str> {
     Ok((request, length))
 }
 
-fn write_answer(stream: &mut TcpStream, answer: &Answer) -> io::Result<()> {
+fn write_answer(mut stream: &TcpStream, answer: &Answer) -> io::Result<()> {
     let mut head = format!("HTTP/1.1 {}\r\n", answer.status);
     for (name, value) in &answer.headers {
         head += &format!("{name}: {value}\r\n");
@@ -333,7 +341,10 @@ mod tests {
         let client = std::thread::spawn({
             let stop = Arc::clone(&stop);
             move || {
-                let _silent = TcpStream::connect(("127.0.0.1", port)).unwrap();
+                let connect = || TcpStream::connect(("127.0.0.1", port)).unwrap();
+                // More than are read at once, and one of them says a little.
+                let mut silent: Vec<TcpStream> = (0..3 * CLIENTS_MAX).map(|_| connect()).collect();
+                silent[0].write_all(b"GET").unwrap();
                 let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
                 stream.write_all(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
                 let mut text = String::new();

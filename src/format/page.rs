@@ -6,6 +6,7 @@
 use sha2::{Digest, Sha256};
 
 use super::mail::base64;
+use crate::model::path::is_invisible;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -277,6 +278,8 @@ impl Html {
                 '"' => self.0 += "&quot;",
                 '\'' => self.0 += "&#39;",
                 c if c.is_control() => self.0.push('\u{fffd}'),
+                // What would turn or hide the text around it is shown as what it is.
+                c if is_invisible(c) => self.0 += &format!("\\u{{{:x}}}", c as u32),
                 c => self.0.push(c),
             }
         }
@@ -294,7 +297,7 @@ mod tests {
     use super::*;
 
     fn evil() -> Page {
-        let evil = "<script>alert(1)</script>\"'&\x07".to_owned();
+        let evil = "<script>alert(1)</script>\"'&\x07\u{202e}".to_owned();
         Page {
             title: evil.clone(),
             here: evil.clone(),
@@ -333,8 +336,10 @@ mod tests {
         let text = String::from_utf8(print(&evil())).unwrap();
         assert_eq!(text.matches("<script>").count(), 1, "ours");
         assert!(!text.contains("alert(1)</script>"), "{text}");
-        assert!(!text.contains('\x07'));
-        assert!(text.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;\u{fffd}"));
+        assert!(!text.contains('\x07') && !text.contains('\u{202e}'));
+        assert!(
+            text.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;\u{fffd}\\u{202e}")
+        );
         for attribute in ["class=\"<", "value=\"<", "aria-label=\"<", "data-label=\"<"] {
             assert!(!text.contains(attribute), "{attribute}");
         }

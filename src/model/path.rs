@@ -203,8 +203,8 @@ pub fn escaped(bytes: &[u8]) -> String {
     out
 }
 
-/// Bidirectional and zero-width controls (Unicode Standard Annex 9 and neighbours).
-fn is_invisible(c: char) -> bool {
+/// Whether it is a bidirectional or zero-width control (Unicode Standard Annex 9 and neighbours).
+pub fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
