@@ -63,6 +63,15 @@ const STUMBLES: &str = "(() => {
 const ROWS: &str = "[...document.querySelectorAll('#files tbody tr')].filter((row) => !row.hidden)\
                     .map((row) => row.cells[0].textContent)";
 
+/// Says how many lines high the texts of some cells are at most.
+fn lines_of(cells: &str) -> String {
+    format!(
+        "Math.max(...[...document.querySelectorAll('{cells}')].map((cell) => {{ \
+         const all = document.createRange(); all.selectNodeContents(cell); \
+         return Math.round(all.getBoundingClientRect().height / 23); }}))"
+    )
+}
+
 #[test]
 fn the_page_in_a_real_browser() {
     let world = World::new();
@@ -90,7 +99,10 @@ fn the_page_in_a_real_browser() {
     }
     home.write(evil, "ours");
     fs::write(there.join("1/banana"), "theirs").unwrap();
+    std::os::unix::fs::symlink("/", there.join("2/conflict")).unwrap();
     home.write("conflict", "ours");
+    // A name without spaces leaves the other columns their words.
+    home.write("m".repeat(250), "ours");
     fs::write(there.join("1/conflict"), "theirs").unwrap();
     let mut command = home.command(support::REMSYNC);
     command.args(["display", "--serve"]).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -119,8 +131,8 @@ fn the_page_in_a_real_browser() {
         )
     };
     assert_eq!(browser.eval(&filter("an na")), json!(["banana"]));
-    assert_eq!(browser.eval("document.querySelector('output').textContent"), "1 of 6");
-    assert_eq!(browser.eval(&filter("")).as_array().unwrap().len(), 6);
+    assert_eq!(browser.eval("document.querySelector('output').textContent"), "1 of 7");
+    assert_eq!(browser.eval(&filter("")).as_array().unwrap().len(), 7);
     browser.eval("document.querySelector('#files th button').click()");
     assert_eq!(browser.eval(ROWS).as_array().unwrap()[..2], [json!(evil), json!("apple")]);
     assert_eq!(browser.eval("document.querySelector('#files th').ariaSort"), "ascending");
@@ -133,11 +145,8 @@ fn the_page_in_a_real_browser() {
         let wide = browser.eval("document.documentElement.scrollWidth").as_u64().unwrap();
         assert!(wide <= u64::from(width), "{wide} of {width} pixels");
         // Names and addresses are not broken in the middle where there is room for them.
-        let lines = browser.eval(
-            "Math.max(...[...document.querySelectorAll('#plan td:last-child')]\
-             .map((cell) => Math.round(cell.getClientRects()[0].height / 23)))",
-        );
-        assert!(lines.as_u64().unwrap() <= 2, "{lines} lines for a host's name at {width}");
+        let lines = browser.eval(&lines_of("#plan td:last-child"));
+        assert!(lines.as_u64().unwrap() <= 1, "{lines} lines for a host's name at {width}");
         let contrast = browser.eval(LEAST_CONTRAST).as_f64().unwrap();
         assert!(contrast >= 4.5, "{contrast} at {width}, {scheme}");
         browser.shoot(&format!("{width}-{scheme}.png"));
@@ -146,11 +155,11 @@ fn the_page_in_a_real_browser() {
     // Both buttons: one file is not to go.
     browser.look(360, "light");
     let boxes = "[...document.querySelectorAll('input[name=tick]')]";
-    assert_eq!(browser.eval(&format!("{boxes}.length")), 4, "a conflict has none");
+    assert_eq!(browser.eval(&format!("{boxes}.length")), 5, "a conflict has none");
     browser.eval(&format!("{boxes}.find((box) => box.ariaLabel === 'banana').click()"));
     browser.eval("document.querySelector('form[action=\"/synchro\"] button').click()");
     browser
-        .wait_for("document.querySelector('[role=status]').textContent.startsWith('3 uploaded')");
+        .wait_for("document.querySelector('[role=status]').textContent.startsWith('4 uploaded')");
     browser.shoot("done.png");
     assert!(home.read("banana").is_none(), "it was not ticked");
     assert_eq!(fs::read_to_string(there.join("2").join(evil)).unwrap(), "ours");
@@ -167,11 +176,21 @@ fn the_page_in_a_real_browser() {
     browser.call("Emulation.setScriptExecutionDisabled", json!({ "value": true }));
     let file = home.tree.join(".remsync.d/display.html");
     browser.go(&format!("file://{}", file.display()));
-    browser.wait_for("document.querySelectorAll('#files tbody tr').length === 7");
+    browser.wait_for("document.querySelectorAll('#files tbody tr').length === 8");
     assert_eq!(browser.eval("document.getElementById('filter').hidden"), true);
     let text = browser.eval("document.body.innerText");
-    for words in [evil, "cherry", "conflict", "changed here and there", "looked at just now"] {
+    for words in [
+        evil,
+        "cherry",
+        "conflict",
+        "changed here and there",
+        "looked at just now",
+        "conflict: a symbolic link is there",
+    ] {
         assert!(text.as_str().unwrap().contains(words), "{words}: {text}");
     }
     assert_eq!(browser.eval("document.querySelectorAll('form, input[name=tick]').length"), 0);
+    browser.look(1200, "light");
+    // With room for it no word is broken: "no" is one line high.
+    assert_eq!(browser.eval(&lines_of("#plan td:first-child")), 1);
 }

@@ -51,6 +51,8 @@ pub struct SiteRow {
     pub words: String,
     /// Why it was not reached; empty if it was.
     pub error: String,
+    /// What to do about that, and what could not be looked at there, and why.
+    pub notes: Vec<String>,
 }
 
 /// One file.
@@ -153,6 +155,15 @@ fn print_sites(out: &mut Html, page: &Page) {
             out.raw("<br><em>");
             out.text(&site.error);
             out.raw("</em>");
+        }
+        if !site.notes.is_empty() {
+            out.raw("<ul class=\"notes\">");
+            for note in &site.notes {
+                out.raw("<li>");
+                out.text(note);
+                out.raw("</li>");
+            }
+            out.raw("</ul>");
         }
         out.raw("</li>\n");
     }
@@ -308,6 +319,7 @@ mod tests {
                 directory: evil.clone(),
                 words: evil.clone(),
                 error: evil.clone(),
+                notes: vec![evil.clone()],
             }],
             files: vec![FileRow {
                 path: evil.clone(),

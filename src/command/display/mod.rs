@@ -85,7 +85,9 @@ impl Shown {
             questions.map(|question| describe_question(&project, question)).collect();
         let mut refused = Vec::new();
         for entry in session.queue()?.list()? {
-            let line = format!("package {} from {}: {}", entry.id, entry.origin, entry.reason);
+            // What is no package has no originator.
+            let from = if entry.origin.is_empty() { "" } else { " from " };
+            let line = format!("package {}{from}{}: {}", entry.id, entry.origin, entry.reason);
             match entry.state {
                 EntryState::Refused => refused.push(line),
                 EntryState::Held => waits.push(line),

@@ -1,7 +1,7 @@
 //! What is shown, in the words of the page.
 
 use crate::format::page::{FileRow, OperationRow, Page, SiteRow};
-use crate::model::snapshot::{Act, Snapshot};
+use crate::model::snapshot::{Act, SiteShot, Snapshot};
 use crate::model::version::Content;
 use crate::model::{Signature, TreePath};
 
@@ -12,6 +12,8 @@ use super::Shown;
 
 /// Files that the page lists: a browser has to be able to show them.
 const FILES_MAX: usize = 5_000;
+/// Names of one site that could not be looked at, and are listed.
+const NOTES_MAX: usize = 20;
 /// Digits of a digest that are shown.
 const DIGITS: usize = 8;
 
@@ -25,6 +27,7 @@ pub fn page(shown: &Shown, now_ms: u64) -> Page {
         directory: site.directory.clone(),
         words: describe_site(site, now_ms),
         error: site.error.0.clone(),
+        notes: notes(site),
     });
     let operations = plan.operations.iter().enumerate().map(|(number, operation)| OperationRow {
         number,
@@ -49,6 +52,14 @@ pub fn page(shown: &Shown, now_ms: u64) -> Page {
         refused: shown.refused.clone(),
         ..Page::default()
     }
+}
+
+/// Returns what to do about a site, and what could not be looked at there.
+fn notes(site: &SiteShot) -> Vec<String> {
+    let hint = Some(site.error.1.clone()).filter(|hint| !hint.is_empty());
+    let unknown = site.unknown.iter().take(NOTES_MAX).map(|(name, why)| format!("{name}: {why}"));
+    let more = site.unknown.len().checked_sub(NOTES_MAX).filter(|more| *more > 0);
+    hint.into_iter().chain(unknown).chain(more.map(|more| format!("and {more} more"))).collect()
 }
 
 /// Returns the files, those that differ first, and how many are left out.
