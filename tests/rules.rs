@@ -2,7 +2,8 @@
 //! because of it has its least case here.
 #![allow(clippy::unwrap_used, reason = "a test fails so")]
 
-use std::collections::BTreeMap;
+#[path = "rules/visits.rs"]
+mod visits;
 
 use remsync::model::knowledge::{Cell, Correspondence, Knowledge, Question, Row, Why, Word};
 use remsync::model::limits::{HISTORY_MAX, RECEIVED_MAX};
@@ -14,13 +15,12 @@ use remsync::model::{Address, Belief, History, Signature, Site, TreePath, Versio
 use remsync::rules::brake::{is_drastic, is_tree_gone};
 use remsync::rules::decide::{Lineage, adopt, bring_up_to_date, decide, join, judge};
 use remsync::rules::learn::{Freshness, Route, freshness, remember, route, take_in};
-use remsync::rules::observe::{Look, observe};
+use remsync::rules::observe::observe;
 use remsync::rules::plan::{
     Named, Outgoing, RESEND_AFTER_MS, Request, TOMBSTONE_MS, What, With, accepted,
     forget_tombstones, issue, next_serial, orders as written, plan, take_back,
 };
-use remsync::rules::settle::{self, Settled, ask, ask_again, choose, judge_anew, settle};
-use remsync::rules::visit::{Answer, Answered, Hands, Put, Receipt, Source, Visit, answer, visit};
+use remsync::rules::settle::{self, Settled, ask, choose, judge_anew, settle};
 
 const A: u8 = b'a';
 const B: u8 = b'b';
@@ -410,6 +410,40 @@ fn histories_are_trimmed_from_below_but_not_what_a_remote_holds() {
     }
 }
 
+/// A question is told of its contents time and again, each time with other ancestors.
+#[test]
+fn the_history_of_a_question_is_bounded_as_that_of_a_row() {
+    let ancestors = |from: u64| -> History {
+        let many = from..from + HISTORY_MAX as u64;
+        many.map(|generation| Version { generation, content: content(A) }.ancestor()).collect()
+    };
+    let here = version("2c");
+    let mut knowledge = knowing("2c: 1o");
+    let mut asked = question("9000b", 1);
+    asked.history = ancestors(5_000);
+    asked.history.insert(here.ancestor());
+    knowledge.rows.get_mut(&f()).unwrap().history = ancestors(7_000);
+    assert!(ask(&mut knowledge, asked.clone()));
+    for (name, times) in [("it arrives again", 0..3), ("it is told", 3..6)] {
+        for time in times {
+            let told = ancestors(10 + time * 300);
+            if name == "it is told" {
+                settle::hear(&mut knowledge, &f(), Lineage::new(&asked.version, &told));
+            } else {
+                ask(&mut knowledge, Question { history: told, ..asked.clone() });
+            }
+            let open = knowledge.questions.first().unwrap();
+            assert_eq!(open.history.len(), HISTORY_MAX, "{name}");
+            assert!(open.history.has(&here), "{name}: what is here is not asked about again");
+        }
+    }
+    let mut knowledge = Knowledge::new(1);
+    let (file, full) = (version("900b"), ancestors(10));
+    choose(&mut knowledge, &f(), Lineage::new(&file, &full), Choice::Keep, 1);
+    let row = &knowledge.rows[&f()];
+    assert_eq!((row.history.len(), row.history.has(&file)), (HISTORY_MAX, true), "refused");
+}
+
 fn identity(here: &str, remote: &str) -> Identity {
     let site = |text: &str| Site { address: Address::new(text).unwrap(), directory: None };
     Identity {
@@ -724,258 +758,6 @@ fn cells_are_one_for_each_remote() {
     assert_eq!(knowledge.rows[&f()].cells, vec![Cell::default(); 2]);
     knowledge.remove_remote(0);
     assert_eq!(knowledge.rows[&f()].cells.len(), 1);
-}
-
-/// A tree in memory: no file has another's name as its folder.
-#[derive(Default)]
-struct Tree(BTreeMap<TreePath, Content>);
-
-impl Tree {
-    fn of(files: &[(&str, u8)]) -> Tree {
-        Tree(files.iter().map(|(name, letter)| (path(name), content(*letter))).collect())
-    }
-
-    fn shown(&self) -> String {
-        let letter = |content: &Content| match content.signature() {
-            Some(Signature::Sha256 { digest, .. }) => char::from(digest[0]),
-            _ => '-',
-        };
-        let files: Vec<String> =
-            self.0.iter().map(|(path, content)| format!("{path}={}", letter(content))).collect();
-        files.join(" ")
-    }
-}
-
-impl Hands for Tree {
-    fn place_of(&mut self, _: &TreePath) -> Place {
-        Place::Inside
-    }
-
-    fn look(&mut self, path: &TreePath) -> Look {
-        match self.0.get(path) {
-            Some(content) => Look::Is(*content),
-            None if self.0.keys().any(|it| it.is_below(path) || path.is_below(it)) => Look::Barred,
-            None => Look::Is(Content::Absent),
-        }
-    }
-
-    fn put(&mut self, path: &TreePath, version: &Version, from: Source, expected: Content) -> Put {
-        match self.look(path) {
-            Look::Is(there) if there != expected => return Put::Changed,
-            Look::Is(_) => {}
-            Look::Barred | Look::NotKnown(_) => return Put::InTheWay,
-        }
-        match version.content {
-            Content::Absent => drop(self.0.remove(path)),
-            Content::File(_) if from.member.is_none() => return Put::Gone,
-            content => drop(self.0.insert(path.clone(), content)),
-        }
-        Put::Done
-    }
-}
-
-fn path(name: &str) -> TreePath {
-    TreePath::new(name.as_bytes()).unwrap()
-}
-
-/// Rows as they are here, and as `f=2a: 1b` prints them.
-fn rows(texts: &[(&str, &str)]) -> Knowledge {
-    let mut knowledge = Knowledge::new(1);
-    knowledge.rows.extend(texts.iter().map(|(name, text)| (path(name), row(text, 1))));
-    knowledge
-}
-
-fn rows_shown(knowledge: &Knowledge) -> Vec<String> {
-    let rows = knowledge.rows.iter();
-    rows.map(|(path, row)| format!("{path}={}", shown(&row.version, &row.history))).collect()
-}
-
-/// A package comes whose rows carry what they tell.
-fn arrives(
-    knowledge: &mut Knowledge,
-    tree: &mut Tree,
-    told: &[(&str, &str)],
-    deletions: Deletions,
-) -> Receipt {
-    let mut orders = orders(10, None, None, told);
-    for (row, number) in orders.rows.iter_mut().zip(1..) {
-        let expected = Belief::Unknown;
-        row.act = match row.version.content {
-            Content::Absent => Act::Remove { expected },
-            Content::File(_) => Act::Update { expected, member: number },
-        };
-    }
-    let route = route(&orders, &identity("a@x", "b@x")).unwrap();
-    let it = Visit { orders: &orders, route: &route, package: [9; 32], deletions, now_ms: 1_000 };
-    visit(knowledge, tree, &it)
-}
-
-#[test]
-fn a_file_and_a_folder_make_way_for_each_other() {
-    type Case<'a> =
-        (&'a str, &'a [(&'a str, &'a str)], &'a [(&'a str, u8)], &'a [(&'a str, &'a str)]);
-    let table: [(Case, &str, &[&str], &[(&str, Why)]); 7] = [
-        (
-            (
-                "removes go before updates",
-                &[("f", "1a")],
-                &[("f", A)],
-                &[("f", "2-: 1a"), ("f/x", "1b")],
-            ),
-            "f/x=b",
-            &["f=2-: 1a", "f/x=1b:"],
-            &[],
-        ),
-        (
-            (
-                "the deepest first",
-                &[("f/x", "1a"), ("f/y/z", "1a")],
-                &[("f/x", A), ("f/y/z", A)],
-                &[("f", "1b"), ("f/x", "2-: 1a"), ("f/y/z", "2-: 1a")],
-            ),
-            "f=b",
-            &["f=1b:", "f/x=2-: 1a", "f/y/z=2-: 1a"],
-            &[],
-        ),
-        (
-            ("a file in the way", &[("f", "1a")], &[("f", A)], &[("f/x", "1b")]),
-            "f=a",
-            &["f=1a:"],
-            &[("f/x", Why::InTheWay)],
-        ),
-        (
-            ("a folder in the way", &[("f", "1a")], &[("f/x", B)], &[("f", "2c: 1a")]),
-            "f/x=b",
-            &["f=1a:"],
-            &[("f", Why::InTheWay)],
-        ),
-        (
-            ("what was moved away is gone", &[("f", "1a")], &[], &[("f/x", "1b")]),
-            "f/x=b",
-            &["f=2-: 1a", "f/x=1b:"],
-            &[],
-        ),
-        (
-            (
-                "and so is what was below, and that alone",
-                &[("f-", "1a"), ("f/x", "1a"), ("f/y/z", "1a"), ("f0", "1a")],
-                &[("f-", A), ("f0", A)],
-                &[("f", "1b")],
-            ),
-            "f=b f-=a f0=a",
-            &["f=1b:", "f-=1a:", "f/x=2-: 1a", "f/y/z=2-: 1a", "f0=1a:"],
-            &[],
-        ),
-        (
-            (
-                "a deletion finds nothing to remove",
-                &[("f", "1a")],
-                &[("f/x", B)],
-                &[("f", "2-: 1a")],
-            ),
-            "f/x=b",
-            &["f=2-: 1a"],
-            &[],
-        ),
-    ];
-    for ((name, here, files, told), tree_after, rows_after, asked) in table {
-        let (mut knowledge, mut tree) = (rows(here), Tree::of(files));
-        let receipt = arrives(&mut knowledge, &mut tree, told, Deletions::Apply);
-        assert_eq!(tree.shown(), tree_after, "{name}");
-        assert_eq!(rows_shown(&knowledge), rows_after, "{name}");
-        let asked: Vec<_> = asked.iter().map(|(name, why)| (path(name), *why)).collect();
-        assert_eq!(receipt.questions, asked, "{name}");
-        let before = rows(here).rows;
-        let is_as_before = |path: &TreePath| before.get(path) == knowledge.rows.get(path);
-        let untold = |path: &&TreePath| !is_as_before(path) && !receipt.touched.contains(*path);
-        assert_eq!(knowledge.rows.keys().find(untold), None, "{name}: it is made durable");
-    }
-    // What is no file is no deletion that waits for a word.
-    let (mut knowledge, mut tree) = (rows(&[("f", "1a")]), Tree::of(&[("f/x", B)]));
-    let receipt = arrives(&mut knowledge, &mut tree, &[("f", "2-: 1a")], Deletions::Ask);
-    assert!(receipt.questions.is_empty());
-}
-
-#[test]
-fn what_is_in_the_way_is_kept_and_nothing_is_taken_over_it() {
-    let (mut knowledge, mut tree) = (rows(&[("f", "1a")]), Tree::of(&[("f/x", B)]));
-    arrives(&mut knowledge, &mut tree, &[("f", "2c: 1a")], Deletions::Apply);
-    let question = knowledge.questions.first().unwrap().clone();
-    let shown = Some(version("1a"));
-    let given = |choice| Answer {
-        question: &question,
-        choice,
-        shown,
-        deletions: Deletions::Apply,
-        now_ms: 1,
-    };
-    let mut receipt = Receipt::default();
-    let taken = answer(&mut knowledge, &mut tree, &given(Choice::Take), &mut receipt);
-    assert_eq!((taken, knowledge.questions.len()), (Answered::InTheWay, 1));
-    let mut late = knowledge.clone();
-    let other = Answer { shown: Some(version("5e")), ..given(Choice::Keep) };
-    let kept = answer(&mut late, &mut tree, &other, &mut receipt);
-    assert_eq!(kept, Answered::ChangedMeanwhile, "it was another file that was shown");
-    let kept = answer(&mut knowledge, &mut tree, &given(Choice::Keep), &mut receipt);
-    assert_eq!((kept, knowledge.questions.len()), (Answered::Done, 0));
-    assert_eq!(rows_shown(&knowledge), ["f=3-: 1a 2c"], "a person says that it is deleted");
-    assert_eq!(tree.shown(), "f/x=b");
-}
-
-#[test]
-fn contents_that_are_gone_are_wanted_again() {
-    let everybody = |now_ms| Request { named: Named::Everybody, ..by_name(now_ms) };
-    let wants = |knowledge: &Knowledge| {
-        plan(knowledge, 0, &everybody(300), &|_| false).map_or(Vec::new(), |it| it.wants)
-    };
-    let word = |text: &str, serial| {
-        let (version, history) = lineage(text);
-        Some(Word { version, history, serial })
-    };
-    for (name, here, known, learnt) in [
-        ("by its own word", Some("2b: 1o"), word("2a: 1o", 10), word("2a: 1o", 10)),
-        ("by a newer word", Some("2b: 1o"), word("3c: 1o 2a", 11), word("3c: 1o 2a", 11)),
-        ("no word is left", Some("2b: 1o"), None, word("2a: 1o", 0)),
-        ("no row", None, None, word("2a: 1o", 0)),
-    ] {
-        let mut knowledge = here.map_or(Knowledge::new(1), knowing);
-        if let Some(row) = knowledge.rows.get_mut(&f()) {
-            row.cells[0] = Cell { word: known, asked_ms: 200, ..Cell::default() };
-        }
-        let question = question("2a: 1o", 1);
-        ask(&mut knowledge, question.clone());
-        let is_newer = name == "by a newer word";
-        assert_eq!(wants(&knowledge).is_empty(), !is_newer, "{name}: it is here");
-        ask_again(&mut knowledge, &question);
-        assert_eq!(wants(&knowledge), [f()], "{name}");
-        let rows = knowledge.rows.values().map(|row| &row.cells);
-        let cells = rows.chain(knowledge.lacking.values()).next().unwrap();
-        assert_eq!(cells[0].word, learnt, "{name}");
-        let open = knowledge.questions.first().unwrap();
-        assert!(open.lacks_contents() && open.why == question.why, "{name}");
-        // What a person would take is not there; what comes, comes to the open question.
-        let mut tree = Tree::of(&[("f", B)]);
-        let given = Answer {
-            question: &open.clone(),
-            choice: Choice::Take,
-            shown: here.map(|text| lineage(text).0),
-            deletions: Deletions::Ask,
-            now_ms: 1,
-        };
-        let mut again = knowledge.clone();
-        let taken = answer(&mut again, &mut tree, &given, &mut Receipt::default());
-        assert_eq!(taken, if here.is_some() { Answered::Gone } else { Answered::ChangedMeanwhile });
-        assert!(!ask(&mut knowledge, question_of(2)), "{name}: it is listed");
-        let open: Vec<_> = knowledge.questions.iter().map(|q| (q.package, q.member)).collect();
-        assert_eq!(open, [([2; 32], Some(1))], "{name}");
-        // What is here is not taken from another package.
-        assert!(!ask(&mut knowledge, question_of(3)), "{name}");
-        assert_eq!(knowledge.questions.first().unwrap().package, [2; 32], "{name}");
-    }
-}
-
-fn question_of(package: u8) -> Question {
-    question("2a: 1o", package)
 }
 
 /// So much work for so many questions as for a part of them, and no more for each: measured against

@@ -210,15 +210,24 @@ fn settle_row(row: &mut Row, before: (Version, History), stamp: u64, now_ms: u64
 fn finish(row: &mut Row, stamp: u64, now_ms: u64) {
     row.history.remove(&row.version.ancestor());
     row.history.remove(&Ancestor { generation: 0, prefix: None });
-    let held: BTreeSet<_> =
-        row.cells.iter().flat_map(|cell| &cell.word).map(|word| word.version.ancestor()).collect();
-    row.history.trim(&held);
+    row.history.trim(&held(row));
     row.changed = stamp;
     row.deleted_ms = match row.version.content {
         Content::Absent if row.deleted_ms == 0 => now_ms.max(1),
         Content::Absent => row.deleted_ms,
         Content::File(_) => 0,
     };
+}
+
+/// Returns the versions that remotes have by their own word: a history keeps them.
+fn held(row: &Row) -> BTreeSet<Ancestor> {
+    row.cells.iter().flat_map(|cell| &cell.word).map(|word| word.version.ancestor()).collect()
+}
+
+/// Bounds the history of what waits beside `row`, as that of a row: what is here is kept too.
+pub fn trim_beside(history: &mut History, row: Option<&Row>) {
+    let held = row.map(|row| held(row).into_iter().chain([row.version.ancestor()]));
+    history.trim(&held.into_iter().flatten().collect());
 }
 
 fn highest_generation(row: &Row) -> u64 {

@@ -9,7 +9,7 @@ use crate::model::version::{Content, History, Version};
 use crate::model::{Questions, TreePath};
 
 use super::brake;
-use super::decide::{self, Lineage, adopt, create, decide, join, judge, overrule};
+use super::decide::{self, Lineage, adopt, create, decide, join, judge, overrule, trim_beside};
 
 impl<'a> From<&'a Question> for Lineage<'a> {
     fn from(question: &'a Question) -> Lineage<'a> {
@@ -39,6 +39,7 @@ pub fn ask(knowledge: &mut Knowledge, mut question: Question) -> bool {
         }
         !is_older
     });
+    trim_beside(&mut question.history, knowledge.rows.get(&path));
     knowledge.questions.push(question);
     !is_listed
 }
@@ -64,6 +65,7 @@ pub fn hear(knowledge: &mut Knowledge, path: &TreePath, told: Lineage) -> bool {
             let before = open.clone();
             let (version, history) = (*told.version, told.history.clone());
             join_question(open, &Question { version, history, ..before.clone() });
+            trim_beside(&mut open.history, knowledge.rows.get(path));
             is_news |= *open != before;
         }
         true
@@ -221,6 +223,7 @@ fn refused(arrived: Lineage, remotes: usize, stamp: u64, now_ms: u64) -> Row {
     let mut row = create(Lineage::new(&nothing, &History::new()), remotes, stamp, now_ms);
     row.history = arrived.history.clone();
     row.history.insert(arrived.version.ancestor());
+    row.history.trim(&[arrived.version.ancestor()].into());
     row
 }
 

@@ -1,0 +1,460 @@
+//! Whole packages and answers, over a tree in memory.
+
+use std::collections::BTreeMap;
+
+use remsync::rules::observe::Look;
+use remsync::rules::settle::ask_again;
+use remsync::rules::visit::{
+    Answer, Answered, Hands, Put, Receipt, Source, Visit, answer, reconsider, visit,
+};
+
+use super::*;
+
+/// A tree in memory: no file has another's name as its folder.
+#[derive(Default)]
+struct Tree {
+    files: BTreeMap<TreePath, Content>,
+    /// Where every path lies.
+    place: Place,
+    /// Whether the disk is full.
+    is_full: bool,
+}
+
+impl Tree {
+    fn of(files: &[(&str, u8)]) -> Tree {
+        let files = files.iter().map(|(name, letter)| (path(name), content(*letter))).collect();
+        Tree { files, ..Tree::default() }
+    }
+
+    fn shown(&self) -> String {
+        let letter = |content: &Content| match content.signature() {
+            Some(Signature::Sha256 { digest, .. }) => char::from(digest[0]),
+            _ => '-',
+        };
+        let files: Vec<String> = self
+            .files
+            .iter()
+            .map(|(path, content)| format!("{path}={}", letter(content)))
+            .collect();
+        files.join(" ")
+    }
+}
+
+impl Hands for Tree {
+    fn place_of(&mut self, _: &TreePath) -> Place {
+        self.place
+    }
+
+    fn look(&mut self, path: &TreePath) -> Look {
+        match self.files.get(path) {
+            Some(content) => Look::Is(*content),
+            None if self.files.keys().any(|it| it.is_below(path) || path.is_below(it)) => {
+                Look::Barred
+            }
+            None => Look::Is(Content::Absent),
+        }
+    }
+
+    fn put(&mut self, path: &TreePath, version: &Version, from: Source, expected: Content) -> Put {
+        match self.look(path) {
+            Look::Is(there) if there != expected => return Put::Changed,
+            Look::Is(_) => {}
+            Look::Barred | Look::NotKnown(_) => return Put::InTheWay,
+        }
+        if self.is_full {
+            return Put::Failed("no space".into());
+        }
+        match version.content {
+            Content::Absent => drop(self.files.remove(path)),
+            Content::File(_) if from.member.is_none() => return Put::Gone,
+            content => drop(self.files.insert(path.clone(), content)),
+        }
+        Put::Done
+    }
+}
+
+fn path(name: &str) -> TreePath {
+    TreePath::new(name.as_bytes()).unwrap()
+}
+
+/// Rows as they are here, and as `f=2a: 1b` prints them.
+fn rows(texts: &[(&str, &str)]) -> Knowledge {
+    let mut knowledge = Knowledge::new(1);
+    knowledge.rows.extend(texts.iter().map(|(name, text)| (path(name), row(text, 1))));
+    knowledge
+}
+
+fn rows_shown(knowledge: &Knowledge) -> Vec<String> {
+    let rows = knowledge.rows.iter();
+    rows.map(|(path, row)| format!("{path}={}", shown(&row.version, &row.history))).collect()
+}
+
+/// A package comes whose rows carry what they tell.
+fn arrives(
+    knowledge: &mut Knowledge,
+    tree: &mut Tree,
+    told: &[(&str, &str)],
+    deletions: Deletions,
+) -> Receipt {
+    let mut orders = orders(10, None, None, told);
+    for (row, number) in orders.rows.iter_mut().zip(1..) {
+        let expected = Belief::Unknown;
+        row.act = match row.version.content {
+            Content::Absent => Act::Remove { expected },
+            Content::File(_) => Act::Update { expected, member: number },
+        };
+    }
+    let route = route(&orders, &identity("a@x", "b@x")).unwrap();
+    let it = Visit { orders: &orders, route: &route, package: [9; 32], deletions, now_ms: 1_000 };
+    visit(knowledge, tree, &it)
+}
+
+#[test]
+fn a_file_and_a_folder_make_way_for_each_other() {
+    type Case<'a> =
+        (&'a str, &'a [(&'a str, &'a str)], &'a [(&'a str, u8)], &'a [(&'a str, &'a str)]);
+    let table: [(Case, &str, &[&str], &[(&str, Why)]); 7] = [
+        (
+            (
+                "removes go before updates",
+                &[("f", "1a")],
+                &[("f", A)],
+                &[("f", "2-: 1a"), ("f/x", "1b")],
+            ),
+            "f/x=b",
+            &["f=2-: 1a", "f/x=1b:"],
+            &[],
+        ),
+        (
+            (
+                "the deepest first",
+                &[("f/x", "1a"), ("f/y/z", "1a")],
+                &[("f/x", A), ("f/y/z", A)],
+                &[("f", "1b"), ("f/x", "2-: 1a"), ("f/y/z", "2-: 1a")],
+            ),
+            "f=b",
+            &["f=1b:", "f/x=2-: 1a", "f/y/z=2-: 1a"],
+            &[],
+        ),
+        (
+            ("a file in the way", &[("f", "1a")], &[("f", A)], &[("f/x", "1b")]),
+            "f=a",
+            &["f=1a:"],
+            &[("f/x", Why::InTheWay)],
+        ),
+        (
+            ("a folder in the way", &[("f", "1a")], &[("f/x", B)], &[("f", "2c: 1a")]),
+            "f/x=b",
+            &["f=1a:"],
+            &[("f", Why::InTheWay)],
+        ),
+        (
+            ("what was moved away is gone", &[("f", "1a")], &[], &[("f/x", "1b")]),
+            "f/x=b",
+            &["f=2-: 1a", "f/x=1b:"],
+            &[],
+        ),
+        (
+            (
+                "and so is what was below, and that alone",
+                &[("f-", "1a"), ("f/x", "1a"), ("f/y/z", "1a"), ("f0", "1a")],
+                &[("f-", A), ("f0", A)],
+                &[("f", "1b")],
+            ),
+            "f=b f-=a f0=a",
+            &["f=1b:", "f-=1a:", "f/x=2-: 1a", "f/y/z=2-: 1a", "f0=1a:"],
+            &[],
+        ),
+        (
+            (
+                "a deletion finds nothing to remove",
+                &[("f", "1a")],
+                &[("f/x", B)],
+                &[("f", "2-: 1a")],
+            ),
+            "f/x=b",
+            &["f=2-: 1a"],
+            &[],
+        ),
+    ];
+    for ((name, here, files, told), tree_after, rows_after, asked) in table {
+        let (mut knowledge, mut tree) = (rows(here), Tree::of(files));
+        let receipt = arrives(&mut knowledge, &mut tree, told, Deletions::Apply);
+        assert_eq!(tree.shown(), tree_after, "{name}");
+        assert_eq!(rows_shown(&knowledge), rows_after, "{name}");
+        let asked: Vec<_> = asked.iter().map(|(name, why)| (path(name), *why)).collect();
+        assert_eq!(receipt.questions, asked, "{name}");
+        let before = rows(here).rows;
+        let is_as_before = |path: &TreePath| before.get(path) == knowledge.rows.get(path);
+        let untold = |path: &&TreePath| !is_as_before(path) && !receipt.touched.contains(*path);
+        assert_eq!(knowledge.rows.keys().find(untold), None, "{name}: it is made durable");
+    }
+    // What is no file is no deletion that waits for a word.
+    let (mut knowledge, mut tree) = (rows(&[("f", "1a")]), Tree::of(&[("f/x", B)]));
+    let receipt = arrives(&mut knowledge, &mut tree, &[("f", "2-: 1a")], Deletions::Ask);
+    assert!(receipt.questions.is_empty());
+}
+
+/// A row of a package without its contents.
+fn is_told(knowledge: &mut Knowledge, tree: &mut Tree, told: &[(&str, &str)]) -> Receipt {
+    let orders = orders(10, None, None, told);
+    let route = route(&orders, &identity("a@x", "b@x")).unwrap();
+    let deletions = Deletions::Ask;
+    visit(
+        knowledge,
+        tree,
+        &Visit { orders: &orders, route: &route, package: [9; 32], deletions, now_ms: 1 },
+    )
+}
+
+/// What a package does to a file that is here, and to the questions on it.
+#[test]
+fn a_row_that_arrives_or_is_told_is_settled_or_a_question() {
+    type Act = fn(&mut Knowledge, &mut Tree, &[(&str, &str)]) -> Receipt;
+    let comes: Act = |knowledge, tree, told| arrives(knowledge, tree, told, Deletions::Ask);
+    // Name, here, open question, how and what arrives, then the row and the questions.
+    type Case<'a> = (&'a str, &'a str, Option<&'a str>, Act, &'a str, &'a str, &'a [&'a str]);
+    let table: [Case; 12] = [
+        ("replaced", "1a", None, comes, "2b: 1a", "2b: 1a", &[]),
+        ("asked", "2a: 1o", None, comes, "2b: 1o", "2a: 1o", &["2b: 1o"]),
+        ("a deletion waits", "1a", None, comes, "2-: 1a", "1a:", &["2-: 1a"]),
+        ("what is told as deleted does too", "1a", None, is_told, "2-: 1a", "1a:", &["2-: 1a"]),
+        ("what is only told waits for its contents", "1a", None, is_told, "2b: 1a", "1a:", &[]),
+        ("the same is joined", "2a: 1o", None, is_told, "3a: 2c", "3a: 1o 2a 2c", &[]),
+        ("an ancestor is joined", "3a: 1o 2c", None, is_told, "2c: 1e", "3a: 1e 1o 2c", &[]),
+        (
+            "what covers a question",
+            "2a: 1o",
+            Some("2b: 1o"),
+            comes,
+            "3c: 1o 2a 2b",
+            "3c: 1o 2a 2b",
+            &[],
+        ),
+        (
+            "a newer version",
+            "2a: 1o",
+            Some("2b: 1o 1e"),
+            comes,
+            "3c: 2b",
+            "2a: 1o",
+            &["3c: 1e 1o 2b"],
+        ),
+        ("an older one", "2a: 1o", Some("3c: 2b"), comes, "2b: 1e", "2a: 1o", &["3c: 1e 2b"]),
+        (
+            "told of what waits",
+            "2a: 1o",
+            Some("2b: 1o"),
+            is_told,
+            "2b: 1e",
+            "2a: 1o",
+            &["2b: 1e 1o"],
+        ),
+        (
+            "told that it was chosen",
+            "2a: 1o",
+            Some("2b: 1o"),
+            is_told,
+            "2b: 1o 2a",
+            "2b: 1o 2a",
+            &[],
+        ),
+    ];
+    for (name, here, open, act, arrived, row, questions) in table {
+        let letter = lineage(here).0.content.signature().map(|_| here.as_bytes()[1]).unwrap();
+        let (mut knowledge, mut tree) = (rows(&[("f", here)]), Tree::of(&[("f", letter)]));
+        if let Some(open) = open {
+            ask(&mut knowledge, question(open, 1));
+        }
+        act(&mut knowledge, &mut tree, &[("f", arrived)]);
+        assert_eq!(rows_shown(&knowledge), [format!("f={row}")], "{name}");
+        let shown: Vec<String> =
+            knowledge.questions.iter().map(|open| shown(&open.version, &open.history)).collect();
+        assert_eq!(shown, questions, "{name}");
+        let there = knowledge.rows[&f()].version.content;
+        assert_eq!(tree.files[&f()], there, "{name}");
+    }
+}
+
+#[test]
+fn a_package_that_could_not_be_applied_is_not_taken_in() {
+    for is_full in [true, false] {
+        let (mut knowledge, mut tree) = (rows(&[("f", "1a")]), Tree::of(&[("f", A)]));
+        tree.is_full = is_full;
+        let receipt = arrives(&mut knowledge, &mut tree, &[("f", "2b: 1a")], Deletions::Ask);
+        assert_eq!((receipt.failed.len(), receipt.taken.is_none()), (is_full.into(), is_full));
+        assert_eq!(knowledge.remotes[0].taken, if is_full { 0 } else { 10 });
+        assert_eq!(
+            knowledge.rows[&f()].cells[0].word.is_none(),
+            is_full,
+            "nothing is learnt of it"
+        );
+        assert_eq!(knowledge.remotes[0].received.is_empty(), is_full, "and it may come again");
+    }
+}
+
+#[test]
+fn a_braked_package_deletes_nothing_unasked() {
+    let names: Vec<String> = (0..10).map(|n| format!("f{n}")).collect();
+    let all = |text| names.iter().map(|name| (name.as_str(), text)).collect::<Vec<_>>();
+    let files: Vec<(&str, u8)> = names.iter().map(|name| (name.as_str(), A)).collect();
+    for (many, why) in [(10, Some(Why::ManyDeletions)), (9, None)] {
+        let (mut knowledge, mut tree) = (rows(&all("1a")), Tree::of(&files));
+        let told = &all("2-: 1a")[..many];
+        let receipt = arrives(&mut knowledge, &mut tree, told, Deletions::Apply);
+        assert_eq!(tree.files.len(), if why.is_some() { 10 } else { 1 }, "{many}");
+        assert!(receipt.questions.iter().all(|(_, asked)| Some(*asked) == why), "{many}");
+        assert!(knowledge.questions.iter().all(|open| Some(open.why) == why), "{many}");
+    }
+}
+
+/// Other questions on a file are judged when one is answered, and all of them by every run.
+#[test]
+fn open_questions_are_judged_anew() {
+    let both = |tree: &Tree| {
+        let mut knowledge = rows(&[("f", "2a: 1o")]);
+        ask(&mut knowledge, question("2b: 1o", 1));
+        ask(&mut knowledge, question("3c: 1o 2e", 2));
+        (knowledge, tree.files.clone())
+    };
+    let tree = Tree::of(&[("f", A)]);
+    // The one taken is over the other.
+    let (mut knowledge, files) = both(&tree);
+    let mut tree = Tree { files, ..Tree::default() };
+    for open in &mut knowledge.questions {
+        if open.package == [2; 32] {
+            open.history.insert(version("2b").ancestor());
+        }
+    }
+    let taken = knowledge.questions.iter().find(|open| open.package == [2; 32]).unwrap().clone();
+    let given = Answer {
+        question: &taken,
+        choice: Choice::Take,
+        shown: Some(version("2a")),
+        deletions: Deletions::Ask,
+        now_ms: 1,
+    };
+    let answered = answer(&mut knowledge, &mut tree, &given, &mut Receipt::default());
+    assert_eq!((answered, knowledge.questions.len()), (Answered::Done, 0));
+    // The way is free, and a person put there by hand what was asked about.
+    for (name, files, after, row) in [
+        ("the way is free", Tree::of(&[]), "f=b", "f=2b: 1a"),
+        ("it is there already", Tree::of(&[("f", B)]), "f=b", "f=2b: 1a"),
+        ("the way is not free", Tree::of(&[("f/x", A)]), "f/x=a", "f=1a:"),
+    ] {
+        let mut knowledge = rows(&[("f", "1a")]);
+        let why = Why::InTheWay;
+        ask(&mut knowledge, Question { why, ..question("2b: 1a", 1) });
+        let mut tree = files;
+        if name == "the way is free" {
+            knowledge.rows.clear();
+        }
+        reconsider(&mut knowledge, &mut tree, Deletions::Ask, 1);
+        assert_eq!(tree.shown(), after, "{name}");
+        assert_eq!(rows_shown(&knowledge), [row], "{name}");
+        assert_eq!(knowledge.questions.is_empty(), after == "f=b", "{name}");
+    }
+    // What could come silently now, and whose package is gone, is asked for again.
+    let mut knowledge = rows(&[("f", "1a")]);
+    ask(&mut knowledge, Question { member: None, ..question("2b: 1a", 1) });
+    reconsider(&mut knowledge, &mut Tree::of(&[("f", A)]), Deletions::Ask, 1);
+    let word = knowledge.rows[&f()].cells[0].word.as_ref().map(|word| word.version);
+    assert_eq!(word, Some(version("2b")));
+}
+
+#[test]
+fn a_tombstone_s_year_begins_when_the_file_goes() {
+    let mut knowledge = knowing("1a");
+    let deleted = |knowledge: &Knowledge| knowledge.rows[&f()].deleted_ms;
+    observe(&mut knowledge, &f(), Content::Absent, 50);
+    assert_eq!(deleted(&knowledge), 50);
+    let other = lineage("3-: 1e");
+    settle(&mut knowledge, &f(), Lineage::new(&other.0, &other.1), Settled::Stays, 90);
+    assert_eq!(deleted(&knowledge), 50, "it is no other deletion");
+    observe(&mut knowledge, &f(), content(B), 100);
+    assert_eq!(deleted(&knowledge), 0);
+    observe(&mut knowledge, &f(), Content::Absent, 120);
+    assert_eq!(deleted(&knowledge), 120);
+}
+
+#[test]
+fn what_is_in_the_way_is_kept_and_nothing_is_taken_over_it() {
+    let (mut knowledge, mut tree) = (rows(&[("f", "1a")]), Tree::of(&[("f/x", B)]));
+    arrives(&mut knowledge, &mut tree, &[("f", "2c: 1a")], Deletions::Apply);
+    let question = knowledge.questions.first().unwrap().clone();
+    let shown = Some(version("1a"));
+    let given = |choice| Answer {
+        question: &question,
+        choice,
+        shown,
+        deletions: Deletions::Apply,
+        now_ms: 1,
+    };
+    let mut receipt = Receipt::default();
+    let taken = answer(&mut knowledge, &mut tree, &given(Choice::Take), &mut receipt);
+    assert_eq!((taken, knowledge.questions.len()), (Answered::InTheWay, 1));
+    let mut late = knowledge.clone();
+    let other = Answer { shown: Some(version("5e")), ..given(Choice::Keep) };
+    let kept = answer(&mut late, &mut tree, &other, &mut receipt);
+    assert_eq!(kept, Answered::ChangedMeanwhile, "it was another file that was shown");
+    let kept = answer(&mut knowledge, &mut tree, &given(Choice::Keep), &mut receipt);
+    assert_eq!((kept, knowledge.questions.len()), (Answered::Done, 0));
+    assert_eq!(rows_shown(&knowledge), ["f=3-: 1a 2c"], "a person says that it is deleted");
+    assert_eq!(tree.shown(), "f/x=b");
+}
+
+#[test]
+fn contents_that_are_gone_are_wanted_again() {
+    let everybody = |now_ms| Request { named: Named::Everybody, ..by_name(now_ms) };
+    let wants = |knowledge: &Knowledge| {
+        plan(knowledge, 0, &everybody(300), &|_| false).map_or(Vec::new(), |it| it.wants)
+    };
+    let word = |text: &str, serial| {
+        let (version, history) = lineage(text);
+        Some(Word { version, history, serial })
+    };
+    for (name, here, known, learnt) in [
+        ("by its own word", Some("2b: 1o"), word("2a: 1o", 10), word("2a: 1o", 10)),
+        ("by a newer word", Some("2b: 1o"), word("3c: 1o 2a", 11), word("3c: 1o 2a", 11)),
+        ("no word is left", Some("2b: 1o"), None, word("2a: 1o", 0)),
+        ("no row", None, None, word("2a: 1o", 0)),
+    ] {
+        let mut knowledge = here.map_or(Knowledge::new(1), knowing);
+        if let Some(row) = knowledge.rows.get_mut(&f()) {
+            row.cells[0] = Cell { word: known, asked_ms: 200, ..Cell::default() };
+        }
+        let question = question("2a: 1o", 1);
+        ask(&mut knowledge, question.clone());
+        let is_newer = name == "by a newer word";
+        assert_eq!(wants(&knowledge).is_empty(), !is_newer, "{name}: it is here");
+        ask_again(&mut knowledge, &question);
+        assert_eq!(wants(&knowledge), [f()], "{name}");
+        let rows = knowledge.rows.values().map(|row| &row.cells);
+        let cells = rows.chain(knowledge.lacking.values()).next().unwrap();
+        assert_eq!(cells[0].word, learnt, "{name}");
+        let open = knowledge.questions.first().unwrap();
+        assert!(open.lacks_contents() && open.why == question.why, "{name}");
+        // What a person would take is not there; what comes, comes to the open question.
+        let mut tree = Tree::of(&[("f", B)]);
+        let given = Answer {
+            question: &open.clone(),
+            choice: Choice::Take,
+            shown: here.map(|text| lineage(text).0),
+            deletions: Deletions::Ask,
+            now_ms: 1,
+        };
+        let mut again = knowledge.clone();
+        let taken = answer(&mut again, &mut tree, &given, &mut Receipt::default());
+        assert_eq!(taken, if here.is_some() { Answered::Gone } else { Answered::ChangedMeanwhile });
+        assert!(!ask(&mut knowledge, question_of(2)), "{name}: it is listed");
+        let open: Vec<_> = knowledge.questions.iter().map(|q| (q.package, q.member)).collect();
+        assert_eq!(open, [([2; 32], Some(1))], "{name}");
+        // What is here is not taken from another package.
+        assert!(!ask(&mut knowledge, question_of(3)), "{name}");
+        assert_eq!(knowledge.questions.first().unwrap().package, [2; 32], "{name}");
+    }
+}
+
+fn question_of(package: u8) -> Question {
+    question("2a: 1o", package)
+}
