@@ -2,6 +2,8 @@
 //! because of it has its least case here.
 #![allow(clippy::unwrap_used, reason = "a test fails so")]
 
+#[path = "rules/letters.rs"]
+mod letters;
 #[path = "rules/visits.rs"]
 mod visits;
 
