@@ -235,6 +235,7 @@ fn what_a_scan_finds_is_one_above_all_that_the_row_knows() {
 fn what_arrives_and_is_here_already_is_that_version() {
     let table = [
         ("killed before it was noted", "1a", "2b: 1a", "2b: 1a"),
+        ("by its own name", "1a", "5b: 1e 4c", "5b: 1a 1e 4c"),
         ("not what was left since", "1a: 3-", "2-: 1b", "4-: 1a 3-"),
         ("not the very one that was left", "1a: 2-", "2-: 1b", "3-: 1a 2-"),
     ];
@@ -743,6 +744,9 @@ fn tombstones_go_when_everybody_has_said_so_and_what_follows_is_above_them() {
         );
         assert_eq!(knowledge.rows.is_empty(), is_forgotten, "{name}");
     }
+    let mut knowledge = gone(Some("4-: 3a"));
+    ask(&mut knowledge, question("5b: 3a", 1));
+    assert!(forget_tombstones(&mut knowledge, year).is_empty(), "a question hangs on it");
     // The deletion is confirmed, but not what a person chose about it since.
     let mut knowledge = gone(Some("4-: 3a"));
     knowledge.remotes[0].seen = 6;

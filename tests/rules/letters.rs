@@ -2,7 +2,7 @@
 
 use remsync::model::knowledge::Sent;
 use remsync::rules::learn::NotForUs;
-use remsync::rules::plan::OutgoingRow;
+use remsync::rules::plan::{OutgoingRow, withdraw};
 
 use super::*;
 
@@ -132,7 +132,7 @@ fn what_goes_to_a_remote() {
         knowledge
     };
     let none: Option<&str> = None;
-    let table: [(&str, Box<dyn Fn(&mut Knowledge)>, Option<&str>); 25] = [
+    let table: [(&str, Box<dyn Fn(&mut Knowledge)>, Option<&str>); 29] = [
         ("nothing to say", Box::new(|_| ()), none),
         ("an answer is owed", Box::new(|k| k.remotes[0].owes = true), Some("since 5")),
         ("all is wanted", Box::new(|k| k.remotes[0].wants_all = true), Some("since - f")),
@@ -261,6 +261,21 @@ fn what_goes_to_a_remote() {
             none,
         ),
         (
+            "clocks were set back since",
+            Box::new(move |k| {
+                of(k).cells[0].word = None;
+                of(k).cells[0].sent = sent("2a", 6, now_ms + RESEND_AFTER_MS);
+            }),
+            Some("since 5 f+"),
+        ),
+        (
+            "told long ago, and never acknowledged",
+            Box::new(move |k| unconfirmed(k, 4, late)),
+            Some("since 4 f"),
+        ),
+        ("told just now", Box::new(move |k| unconfirmed(k, 4, late + 1)), none),
+        ("nothing is left to be told", Box::new(move |k| unconfirmed(k, 5, late)), none),
+        (
             "only spoken of",
             Box::new(move |k| {
                 let g = TreePath::new(b"g").unwrap();
@@ -283,6 +298,47 @@ fn what_goes_to_a_remote() {
         let list = plan(&knowledge, 0, &Request { what: What::Inventory, ..request }, &|_| false);
         assert_eq!(list.as_ref().map(told), expected.map(|it| it.replace('+', "")), "{name}");
     }
+}
+
+/// Package 6 told of `f`, and of ours the remote has only seen this one.
+fn unconfirmed(knowledge: &mut Knowledge, seen: u64, at_ms: u64) {
+    of(knowledge).changed = 5;
+    let with = &mut knowledge.remotes[0];
+    (with.seen, with.last, with.last_weighty, with.last_weighty_ms) = (seen, 6, 6, at_ms);
+}
+
+#[test]
+fn what_a_carrier_took_is_noted_and_taken_back() {
+    let told = |since| orders(20, since, None, &[("f", "1a")]);
+    let noted = |since| {
+        let mut knowledge = knowing("1a");
+        knowledge.remotes[0] = Correspondence {
+            last: 30,
+            owes: true,
+            wants_all: true,
+            heard: 1,
+            ..Correspondence::default()
+        };
+        accepted(&mut knowledge, 0, &told(since), 9);
+        knowledge
+    };
+    for (since, wants_all) in [(None, false), (Some(4), true)] {
+        let knowledge = noted(since);
+        let with = &knowledge.remotes[0];
+        assert_eq!((with.wants_all, with.owes), (wants_all, false), "an inventory is one");
+        assert_eq!((with.last, with.issued.as_slice()), (30, [20].as_slice()), "a late one");
+    }
+    // It acknowledged, as far as anything did; unless something later did so again.
+    for (last, owes) in [(20, true), (30, false)] {
+        let mut knowledge = noted(Some(4));
+        knowledge.remotes[0].last = last;
+        take_back(&mut knowledge, 0, 20);
+        assert_eq!(knowledge.remotes[0].owes, owes);
+    }
+    let mut knowledge = noted(None);
+    issue(&mut knowledge, 0, 21);
+    withdraw(&mut knowledge, 0, 20);
+    assert_eq!(knowledge.remotes[0].issued, [21], "what never went is not remembered");
 }
 
 /// The row of `f`.

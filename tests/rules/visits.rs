@@ -354,12 +354,62 @@ fn open_questions_are_judged_anew() {
         assert_eq!(rows_shown(&knowledge), [row], "{name}");
         assert_eq!(knowledge.questions.is_empty(), after == "f=b", "{name}");
     }
+    // What is here already is joined before it gives way: what it descends from goes along.
+    let mut knowledge = rows(&[("f", "1a")]);
+    ask(&mut knowledge, question("2b: 1a", 1));
+    ask(&mut knowledge, question("3a: 2c", 2));
+    let mut tree = Tree::of(&[("f", A)]);
+    reconsider(&mut knowledge, &mut tree, Deletions::Ask, 1);
+    assert_eq!((rows_shown(&knowledge), tree.shown()), (vec!["f=3a: 1a 2c".into()], "f=a".into()));
+    assert_eq!(knowledge.questions.len(), 1, "the other version was not written over that");
     // What could come silently now, and whose package is gone, is asked for again.
     let mut knowledge = rows(&[("f", "1a")]);
     ask(&mut knowledge, Question { member: None, ..question("2b: 1a", 1) });
     reconsider(&mut knowledge, &mut Tree::of(&[("f", A)]), Deletions::Ask, 1);
     let word = knowledge.rows[&f()].cells[0].word.as_ref().map(|word| word.version);
     assert_eq!(word, Some(version("2b")));
+}
+
+/// What comes where nothing is any more takes nothing from anybody; all else is shown again.
+#[test]
+fn what_was_deleted_since_it_was_shown_may_be_taken() {
+    for (choice, there, expected) in [
+        (Choice::Take, None, Answered::Done),
+        (Choice::Keep, None, Answered::ChangedMeanwhile),
+        (Choice::Take, Some(b'e'), Answered::ChangedMeanwhile),
+    ] {
+        let mut knowledge = rows(&[("f", "2a: 1o")]);
+        ask(&mut knowledge, question("2b: 1o", 1));
+        let mut tree = Tree::of(&there.map(|letter| ("f", letter)).into_iter().collect::<Vec<_>>());
+        let question = question("2b: 1o", 1);
+        let shown = Some(version("2a"));
+        let given =
+            Answer { question: &question, choice, shown, deletions: Deletions::Ask, now_ms: 1 };
+        let answered = answer(&mut knowledge, &mut tree, &given, &mut Receipt::default());
+        assert_eq!(answered, expected, "{choice:?} {there:?}");
+    }
+}
+
+/// A place that a person chose says more than what stands in the way there.
+#[test]
+fn where_a_path_lies_is_the_reason_that_is_told() {
+    let mut tree = Tree { place: Place::Ignored, ..Tree::of(&[("f/x", B)]) };
+    let mut knowledge = rows(&[("f", "1a")]);
+    let receipt = arrives(&mut knowledge, &mut tree, &[("f", "2b: 1a")], Deletions::Ask);
+    assert_eq!(receipt.questions, [(f(), Why::Ignored)]);
+}
+
+#[test]
+fn what_an_inventory_takes_back_is_made_durable() {
+    let mut knowledge = rows(&[("f", "1a")]);
+    is_told(&mut knowledge, &mut Tree::of(&[("f", A)]), &[("f", "1a")]);
+    let later = orders(11, None, None, &[]);
+    let route = route(&later, &identity("a@x", "b@x")).unwrap();
+    let deletions = Deletions::Ask;
+    let it = Visit { orders: &later, route: &route, package: [8; 32], deletions, now_ms: 1 };
+    let receipt = visit(&mut knowledge, &mut Tree::of(&[("f", A)]), &it);
+    assert_eq!(knowledge.rows[&f()].cells[0].word, None);
+    assert_eq!(receipt.touched, [f()].into());
 }
 
 #[test]

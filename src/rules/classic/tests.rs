@@ -34,6 +34,10 @@ impl Hands for Tree {
         Place::Inside
     }
     fn look(&mut self, path: &TreePath) -> Look {
+        let mut files = self.files.iter().filter(|(_, content)| **content != Content::Absent);
+        if files.any(|(other, _)| other.is_below(path) || path.is_below(other)) {
+            return Look::Barred;
+        }
         Look::Is(self.files.get(path).copied().unwrap_or(Content::Absent))
     }
     fn same_bytes(&mut self, _: &TreePath, _: Source) -> bool {
@@ -273,6 +277,101 @@ fn missing_files() {
     assert_eq!(site.answer(Choice::Keep), Answered::Done);
     assert_eq!(site.beliefs("f")[0], Belief::Absent, "it is sent back, expecting nothing");
     assert!(site.read(3, vec![other()]).questions.is_empty(), "and not asked again");
+}
+
+#[test]
+fn what_is_in_the_way_is_no_file() {
+    let in_the_way = |name: &str, files: &[(&str, u16)]| {
+        let mut site = Site3::new(1, [holds(1), holds(1)]);
+        site.tree.files = files.iter().map(|(name, content)| (path(name), sum(*content))).collect();
+        let columns = if name == "f" { [holds(1); 2] } else { [Belief::Unknown; 2] };
+        let receipt =
+            site.read(1, vec![update(name, 2, columns), tell("other", sum(5), [holds(5); 2])]);
+        (site, receipt.questions)
+    };
+    let (mut site, asked) = in_the_way("f", &[("f/x", 9)]);
+    assert_eq!(asked, [(path("f"), Why::InTheWay)]);
+    assert!(!is_untold(site.row("f")), "nobody said yet that it is deleted");
+    assert_eq!(site.answer(Choice::Take), Answered::InTheWay);
+    assert_eq!(site.answer(Choice::Keep), Answered::Done);
+    assert!(is_untold(site.row("f")), "a person did");
+    assert_eq!(site.beliefs("f")[0], holds(2));
+    // What was moved out of the way is gone.
+    let (mut site, asked) = in_the_way("f/x", &[]);
+    assert_eq!((asked.len(), site.tree.files[&path("f/x")]), (0, sum(2)));
+    assert!(is_untold(site.row("f")));
+    // What is asked about goes with the file there, where there is none here.
+    let (mut site, asked) = in_the_way("f/x", &[("f", 1)]);
+    assert_eq!(asked, [(path("f/x"), Why::InTheWay)]);
+    site.read(2, vec![tell("f", sum(1), [holds(1); 2])]);
+    assert!(site.knowledge.questions.is_empty());
+    // What is gone there, and no file here, is gone.
+    let mut site = Site3::new(1, [holds(1), holds(1)]);
+    site.tree.files = [(path("f/x"), sum(9))].into();
+    assert!(site.read(1, vec![tell("other", sum(5), [holds(5); 2])]).questions.is_empty());
+    assert!(is_untold(site.row("f")));
+    assert_eq!(site.beliefs("f")[0], Belief::Absent);
+}
+
+/// A row that rests is listed, or it would count as deleted; it says what the receiver has already.
+#[test]
+fn a_row_that_rests_says_nothing() {
+    let mut site = Site3::new(1, [holds(3), holds(4)]);
+    rest(&mut site.knowledge, [&path("f")]);
+    let outgoing = Outgoing {
+        remote: 0,
+        serial: 1,
+        since: None,
+        seen: None,
+        want_all: false,
+        wants: Vec::new(),
+        rows: vec![OutgoingRow { path: path("f"), with: With::Nothing }],
+    };
+    let identity = package_orders(vec![]).identity;
+    let told = &orders(&identity, &site.knowledge, &outgoing, &[0, 1]).rows;
+    assert_eq!(*told, [tell("f", sum(3), [holds(3), Belief::Unknown])]);
+    let mut site = Site3::new(1, [holds(1), holds(1)]);
+    site.read(1, vec![tell("f", Content::Absent, [Belief::Unknown; 2])]);
+    assert_eq!(site.beliefs("f"), [holds(1), holds(1)]);
+}
+
+/// It has one file of ours, so it had the other that went with it.
+#[test]
+fn what_went_with_what_is_there_was_there() {
+    for (serial, asked) in [(9, 1), (8, 0)] {
+        let mut site = Site3::new(1, [Belief::Unknown; 2]);
+        site.file("g", 2, [Belief::Unknown; 2]);
+        for (name, content, serial) in [("f", 1, 9), ("g", 2, serial)] {
+            believe_sent(&mut site.row(name).cells[0], live(sum(content)), serial, 1);
+        }
+        let receipt = site.read(1, vec![tell("f", sum(1), [holds(1); 2])]);
+        assert_eq!(receipt.questions.len(), asked, "g went with {serial}");
+    }
+}
+
+#[test]
+fn what_a_held_package_told_is_not_learnt_again() {
+    let mut site = Site3::new(1, [holds(1), holds(1)]);
+    site.file("g", 3, [holds(1), holds(1)]);
+    site.file("h", 4, [holds(4), holds(4)]);
+    // It asks about g, tells of f, and lists h no more.
+    let held = vec![tell("f", sum(2), [Belief::Unknown; 2]), update("g", 2, [holds(1); 2])];
+    assert_eq!(site.read(7, held.clone()).questions.len(), 2);
+    assert_eq!(site.beliefs("f")[0], holds(2));
+    let newer = ["f", "h"].map(|name| tell(name, sum(5), [Belief::Unknown; 2]));
+    site.read(8, newer.into());
+    assert_eq!(site.read(7, held).questions.len(), 1, "g alone is asked about still");
+    assert_eq!([site.beliefs("f")[0], site.beliefs("h")[0]], [holds(5); 2]);
+}
+
+#[test]
+fn a_question_that_its_site_has_answered_is_withdrawn() {
+    for (told, is_open) in [(3, false), (2, true)] {
+        let mut site = Site3::new(3, [holds(1), holds(1)]);
+        assert_eq!(site.read(1, vec![update("f", 2, [holds(1); 2])]).questions.len(), 1);
+        site.read(2, vec![tell("f", sum(told), [holds(3); 2])]);
+        assert_eq!(!site.knowledge.questions.is_empty(), is_open, "{told}");
+    }
 }
 
 #[test]
