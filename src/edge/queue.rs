@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 
 use self::disk::{
     Temporary, at, exists, make_dir, mtime_ms, names, now_ms, open_checked, open_private,
-    remove_file, rename_new, sync_dir,
+    read_short, remove_file, rename_new, sync_dir,
 };
 pub use self::incoming::{Incoming, Spooled};
 pub use self::judge::{Judgement, is_volume, judge};
@@ -532,7 +532,7 @@ impl Queue {
     /// Returns what is noted of the digest; a note that cannot be read is none.
     fn record(&self, sha256: &[u8; 32]) -> Result<Option<Record>, QueueError> {
         let path = self.meta_path(sha256);
-        match fs::read(&path) {
+        match read_short(&path) {
             Ok(text) => Ok(Record::parse(&text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(at(&path)(error)),

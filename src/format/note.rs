@@ -4,7 +4,11 @@
 //! exchange: those are `statement`'s. Invariant: what is written reads back byte for byte, and no
 //! value ends its line.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+
+/// What a note says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Values<'t>(Vec<(&'t [u8], Cow<'t, [u8]>)>);
 
 /// Writes a note.
 pub fn text_of(lines: &[(&str, &[u8])]) -> Vec<u8> {
@@ -18,15 +22,25 @@ pub fn text_of(lines: &[(&str, &[u8])]) -> Vec<u8> {
     text
 }
 
-/// Reads what [`text_of`] wrote: the value of each keyword, the last where it is there twice. A line
-/// without a TAB says nothing.
-pub fn values_of(text: &[u8]) -> HashMap<&[u8], Vec<u8>> {
+/// Reads what [`text_of`] wrote. A line without a TAB says nothing.
+pub fn values_of(text: &[u8]) -> Values<'_> {
     let line = |line| {
-        let tab = <[u8]>::iter(line).position(|b| *b == b'\t')?;
-        let (keyword, value) = line.split_at(tab);
-        Some((keyword, unescaped(value.get(1..)?)))
+        let tab = memchr::memchr(b'\t', line)?;
+        let (keyword, value) = line.split_at_checked(tab)?;
+        let value = value.get(1..)?;
+        let is_plain = memchr::memchr(b'%', value).is_none();
+        let value = if is_plain { Cow::Borrowed(value) } else { Cow::Owned(unescaped(value)) };
+        Some((keyword, value))
     };
-    text.split(|b| *b == b'\n').filter_map(line).collect()
+    Values(text.split(|b| *b == b'\n').filter_map(line).collect())
+}
+
+impl Values<'_> {
+    /// Returns the value of a keyword, the last where it is there twice.
+    pub fn get(&self, keyword: &str) -> Option<&[u8]> {
+        let mut lines = self.0.iter().rev();
+        lines.find_map(|(name, value)| (*name == keyword.as_bytes()).then_some(&**value))
+    }
 }
 
 /// Writes bytes on one line: controls, `%` and what is no UTF-8 as `%XX`. Unlike a tree path's
@@ -78,16 +92,16 @@ mod tests {
             let text = text_of(&[("a", b"x"), ("value", value), ("z", b"")]);
             assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 3, "{value:?}");
             let read = values_of(&text);
-            assert_eq!(read.get(b"value".as_slice()).map(Vec::as_slice), Some(value));
-            assert_eq!(read.len(), 3);
+            assert_eq!(read.get("value"), Some(value));
+            assert_eq!(read.0.len(), 3);
         }
     }
 
     #[test]
     fn what_nobody_wrote_is_read_as_far_as_it_can_be() {
         let read = values_of(b"no tab\na\t1\na\t2\nb\t100%\n");
-        assert_eq!(read.get(b"a".as_slice()).map(Vec::as_slice), Some(b"2".as_slice()));
-        assert_eq!(read.get(b"b".as_slice()).map(Vec::as_slice), Some(b"100%".as_slice()));
-        assert_eq!(read.len(), 2);
+        assert_eq!(read.get("a"), Some(b"2".as_slice()));
+        assert_eq!(read.get("b"), Some(b"100%".as_slice()));
+        assert_eq!(read.get("no tab"), None);
     }
 }

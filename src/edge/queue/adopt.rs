@@ -3,7 +3,7 @@
 //! A dropped file is copied, judged and delivered like any other; what is none of ours is left
 //! where it is, and reported.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{at, mtime_ms, names, now_ms, open_checked, remove_file, sync_dir};
 use super::judge::{is_cut_short, is_volume};
-use super::listing::Records;
+use super::listing::{Records, in_parallel};
 use super::parts::{is_volume_cut_short, whole_of_volume};
 use super::{Arrival, Judgement, Known, Queue, QueueError, digest_in_name, file_name};
 use crate::format::statement;
@@ -22,6 +22,25 @@ use crate::model::limits::{PACKAGE_BYTES_MAX, SIGNATURE_BYTES_MAX};
 /// A dropped file that ends early and is younger than this may still be being written.
 const UNFINISHED_MS: u64 = 60_000;
 
+/// What was found in `new/`.
+pub(super) struct Adopted {
+    /// What cannot be used, and why.
+    pub(super) strays: Vec<(PathBuf, String)>,
+    /// The digests of the files that are as their notes say.
+    pub(super) settled: HashSet<[u8; 32]>,
+    /// Whether anything is other now than the notes had it.
+    pub(super) is_changed: bool,
+}
+
+/// What a file in `new/` is.
+enum Found {
+    /// It is as the note of this digest says.
+    Settled([u8; 32]),
+    /// Somebody took it away.
+    Gone,
+    Other,
+}
+
 /// Returns the name of the package that a signature called `name` is of: `X.sig` of X, `X.sig.age`
 /// of `X.age`; `None` for any other name.
 fn signed_name(name: &[u8]) -> Option<Vec<u8>> {
@@ -30,23 +49,26 @@ fn signed_name(name: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl Queue {
-    /// Takes in what others dropped into `new/`; returns what cannot be used, and why, and whether
-    /// anything is other now than `records` has it.
-    pub(super) fn adopt_all(
-        &self,
-        records: &Records,
-    ) -> Result<(Vec<(PathBuf, String)>, bool), QueueError> {
+    /// Takes in what others dropped into `new/`.
+    pub(super) fn adopt_all(&self, records: &Records) -> Result<Adopted, QueueError> {
         let dir = self.dir.join("new");
         let mut strays = Vec::new();
         let mut signatures = Vec::new();
+        let mut settled = HashSet::new();
         let mut is_changed = false;
-        for name in names(&dir)? {
-            let path = dir.join(&name);
-            if signed_name(name.as_bytes()).is_some() {
-                signatures.push(path);
+        let names = names(&dir)?;
+        let found =
+            in_parallel(&names, |name| self.look_at(&dir.join(name), name.as_bytes(), records))?;
+        for (name, found) in names.iter().zip(found) {
+            if let Found::Settled(sha256) = found {
+                settled.insert(sha256);
+            }
+            if !matches!(found, Found::Other) {
                 continue;
             }
-            if self.is_settled(&path, name.as_bytes(), records)? {
+            let path = dir.join(name);
+            if signed_name(name.as_bytes()).is_some() {
+                signatures.push(path);
                 continue;
             }
             is_changed = true;
@@ -65,26 +87,26 @@ impl Queue {
             is_changed = true;
             self.adopt_signatures(signatures, &mut strays)?;
         }
-        Ok((strays, is_changed))
+        Ok(Adopted { strays, settled, is_changed })
     }
 
     /// Whether a file in `new/` is an entry as it should be; finishes what a crash left.
-    fn is_settled(&self, path: &Path, name: &[u8], records: &Records) -> Result<bool, QueueError> {
-        let Some(sha256) = digest_in_name(name) else { return Ok(false) };
+    fn look_at(&self, path: &Path, name: &[u8], records: &Records) -> Result<Found, QueueError> {
+        let Some(sha256) = digest_in_name(name) else { return Ok(Found::Other) };
         let read;
         let record = match records.get(&sha256) {
             Some(record) => record,
             // It may have come since.
             None => {
                 read = self.record(&sha256)?;
-                let Some(record) = &read else { return Ok(false) };
+                let Some(record) = &read else { return Ok(Found::Other) };
                 record
             }
         };
         if path != self.waiting_path(&sha256, record.sealed) {
-            return Ok(false);
+            return Ok(Found::Other);
         }
-        let Ok(meta) = fs::symlink_metadata(path) else { return Ok(true) };
+        let Ok(meta) = fs::symlink_metadata(path) else { return Ok(Found::Gone) };
         let sound = meta.is_file()
             && meta.nlink() == 1
             && meta.uid() == rustix::process::geteuid().as_raw()
@@ -92,7 +114,7 @@ impl Queue {
         if sound && !record.state.waits() {
             self.finish(&sha256, record)?;
         }
-        Ok(sound)
+        Ok(if sound { Found::Settled(sha256) } else { Found::Other })
     }
 
     /// Copies a dropped file, for whoever wrote it may still hold it open, and delivers the copy.

@@ -45,6 +45,27 @@ pub(super) fn names(dir: &Path) -> Result<Vec<OsString>, QueueError> {
     names.map(|name| Ok(name.map_err(at(dir))?.file_name())).collect()
 }
 
+/// Reads a short file of our own: without asking first how long it is, as [`fs::read`] does.
+pub(super) fn read_short(path: &Path) -> io::Result<Vec<u8>> {
+    const USUAL_BYTES: usize = 2 << 10;
+    let mut file = File::open(path)?;
+    let mut bytes = vec![0; USUAL_BYTES];
+    let mut length = 0;
+    loop {
+        match file.read(bytes.get_mut(length..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(n) => length += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if length == bytes.len() {
+            bytes.resize(2 * length, 0);
+        }
+    }
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
 /// Makes a directory and those above it, for the owner alone, durably.
 pub(super) fn make_dir(dir: &Path) -> Result<(), QueueError> {
     if dir.is_dir() {

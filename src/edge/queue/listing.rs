@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use super::adopt::Adopted;
 use super::disk::{exists, names, now_ms};
 use super::record::Record;
 use super::room::Tally;
@@ -20,6 +21,14 @@ const SHARE_MIN: usize = 256;
 /// The notes of the queue, by digest.
 pub(super) type Records = HashMap<[u8; 32], Record>;
 
+/// What the folders were seen to hold.
+struct Seen {
+    /// The digests of what has signatures.
+    signed: HashSet<[u8; 32]>,
+    /// The digests of what waits, and lies there.
+    settled: HashSet<[u8; 32]>,
+}
+
 impl Queue {
     /// Returns all entries, oldest first, and the strays of `new/`; takes in what others dropped
     /// there, finishes what a crash left half done and forgets refused bytes that are due.
@@ -29,15 +38,16 @@ impl Queue {
     pub fn listing(&self) -> Result<Listing, QueueError> {
         self.sweep()?;
         let mut records = self.records()?;
-        let (strays, is_adopted) = self.adopt_all(&records)?;
-        if self.settle_sets()? || is_adopted {
+        let Adopted { strays, settled, is_changed } = self.adopt_all(&records)?;
+        if self.settle_sets()? || is_changed {
             records = self.records()?;
         }
         self.prune_refused()?;
-        let signed: HashSet<[u8; 32]> = digests_in(&self.dir.join("sigs"))?.into_iter().collect();
+        let signed = digests_in(&self.dir.join("sigs"))?.into_iter().collect();
+        let seen = Seen { signed, settled };
         let records: Vec<([u8; 32], Record)> = records.into_iter().collect();
         let mut entries = in_parallel(&records, |(sha256, record)| {
-            self.entry_signed(*sha256, record, signed.contains(sha256))
+            self.entry_seen(*sha256, record, Some(&seen))
         })?;
         let mut tally = Tally::default();
         for ((_, record), entry) in records.iter().zip(&entries) {
@@ -68,15 +78,15 @@ impl Queue {
         sha256: [u8; 32],
         record: &Record,
     ) -> Result<Option<Entry>, QueueError> {
-        self.entry_signed(sha256, record, true)
+        self.entry_seen(sha256, record, None)
     }
 
-    /// Does as [`Queue::entry`]; whether it may have signatures was seen before.
-    fn entry_signed(
+    /// Does as [`Queue::entry`], and asks nothing again that was just seen.
+    fn entry_seen(
         &self,
         sha256: [u8; 32],
         record: &Record,
-        is_signed: bool,
+        seen: Option<&Seen>,
     ) -> Result<Option<Entry>, QueueError> {
         let path = match record.state {
             EntryState::New | EntryState::Held => self.waiting_path(&sha256, record.sealed),
@@ -84,7 +94,8 @@ impl Queue {
             EntryState::Done => PathBuf::new(),
         };
         let mut state = record.state;
-        let mut path = exists(&path).then_some(path);
+        let is_there = state.waits() && seen.is_some_and(|seen| seen.settled.contains(&sha256));
+        let mut path = (is_there || exists(&path)).then_some(path);
         if path.is_none() && state.waits() {
             // Put back among the refused by a listing that came between two steps of `retry`.
             let refused = self.refused_path(&sha256, record.sealed);
@@ -95,7 +106,7 @@ impl Queue {
         }
         let signatures = match state {
             EntryState::Done => Vec::new(),
-            _ if !is_signed => Vec::new(),
+            _ if seen.is_some_and(|seen| !seen.signed.contains(&sha256)) => Vec::new(),
             _ => self.signatures(&sha256)?,
         };
         let judged_all = record.judged == signatures.len();
@@ -127,7 +138,7 @@ fn digests_in(dir: &Path) -> Result<Vec<[u8; 32]>, QueueError> {
 }
 
 /// Does something for each item, in its order, on as many processors as that is worth.
-fn in_parallel<T: Sync, R: Send>(
+pub(super) fn in_parallel<T: Sync, R: Send>(
     items: &[T],
     each: impl Fn(&T) -> Result<R, QueueError> + Sync,
 ) -> Result<Vec<R>, QueueError> {

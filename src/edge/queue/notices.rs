@@ -177,7 +177,7 @@ fn text(notice: &QueuedNotice) -> Vec<u8> {
 
 fn parse(text: &[u8]) -> Option<QueuedNotice> {
     let values = values_of(text);
-    let value = |keyword: &str| values.get(keyword.as_bytes()).cloned();
+    let value = |keyword: &str| values.get(keyword).map(<[u8]>::to_vec);
     let words = |keyword: &str| String::from_utf8(value(keyword)?).ok();
     let number = |keyword: &str| words(keyword)?.parse().ok();
     Some(QueuedNotice {

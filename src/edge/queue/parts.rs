@@ -493,8 +493,8 @@ impl Note {
 
     fn parse(text: &[u8]) -> Note {
         let values = values_of(text);
-        let bytes = |keyword: &str| values.get(keyword.as_bytes()).cloned().unwrap_or_default();
-        let text = |keyword: &str| String::from_utf8_lossy(&bytes(keyword)).into_owned();
+        let bytes = |keyword: &str| values.get(keyword).unwrap_or_default();
+        let text = |keyword: &str| String::from_utf8_lossy(bytes(keyword)).into_owned();
         let number = |keyword: &str| text(keyword).parse().unwrap_or(0);
         Note {
             from: text("from"),
@@ -504,7 +504,7 @@ impl Note {
             last_ms: number("last"),
             count: text("count").parse().ok().filter(|count| *count > 0),
             known: Known::of_word(&text("known")),
-            done: statement::hex(&bytes("done")),
+            done: statement::hex(bytes("done")),
             reason: text("reason"),
         }
     }

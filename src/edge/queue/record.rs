@@ -97,8 +97,8 @@ impl Record {
     /// Reads what [`Record::text`] wrote; `None` where that cannot be what is there.
     pub(super) fn parse(text: &[u8]) -> Option<Record> {
         let values = values_of(text);
-        let bytes = |keyword: &str| values.get(keyword.as_bytes()).cloned().unwrap_or_default();
-        let text = |keyword: &str| String::from_utf8_lossy(&bytes(keyword)).into_owned();
+        let bytes = |keyword: &str| values.get(keyword).unwrap_or_default();
+        let text = |keyword: &str| String::from_utf8_lossy(bytes(keyword)).into_owned();
         Some(Record {
             state: EntryState::of_word(&text("state"))?,
             size_bytes: text("size").parse().ok()?,
@@ -113,9 +113,9 @@ impl Record {
             judged: text("judged").parse().unwrap_or(0),
             known: Known::of_word(&text("known")),
             sealed: text("sealed") == "yes",
-            dropped: bytes("dropped"),
+            dropped: bytes("dropped").to_vec(),
             unread: text("unread") == "yes",
-            inside: statement::hex(&bytes("inside")),
+            inside: statement::hex(bytes("inside")),
         })
     }
 }

@@ -398,6 +398,17 @@ mod tests {
     }
 
     #[test]
+    fn few_blocks_are_held() {
+        let mut gzip = Gzip::new(Vec::new(), Level::Usual, Limits::default());
+        for block in text(40 * B).chunks(B) {
+            gzip.put(block).unwrap();
+            assert!(gzip.ahead.len() <= AHEAD_BLOCKS);
+            assert!(gzip.ahead.len() + gzip.spare.len() <= AHEAD_BLOCKS + 1);
+        }
+        assert!(gzip.packed_bytes() > 0);
+    }
+
+    #[test]
     fn cutting_costs_little() {
         let bytes = text(16 * B);
         let mut whole = flate2::write::GzEncoder::new(Vec::new(), Compression::new(6));
