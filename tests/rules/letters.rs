@@ -132,7 +132,8 @@ fn what_goes_to_a_remote() {
         knowledge
     };
     let none: Option<&str> = None;
-    let table: [(&str, Box<dyn Fn(&mut Knowledge)>, Option<&str>); 29] = [
+    type Line<'a> = (&'a str, Box<dyn Fn(&mut Knowledge)>, Option<&'a str>);
+    let table: [Line; 29] = [
         ("nothing to say", Box::new(|_| ()), none),
         ("an answer is owed", Box::new(|k| k.remotes[0].owes = true), Some("since 5")),
         ("all is wanted", Box::new(|k| k.remotes[0].wants_all = true), Some("since - f")),

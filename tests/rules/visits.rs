@@ -113,7 +113,8 @@ fn arrives(
 fn a_file_and_a_folder_make_way_for_each_other() {
     type Case<'a> =
         (&'a str, &'a [(&'a str, &'a str)], &'a [(&'a str, u8)], &'a [(&'a str, &'a str)]);
-    let table: [(Case, &str, &[&str], &[(&str, Why)]); 7] = [
+    type Line<'a> = (Case<'a>, &'a str, &'a [&'a str], &'a [(&'a str, Why)]);
+    let table: [Line; 7] = [
         (
             (
                 "removes go before updates",

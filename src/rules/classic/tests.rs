@@ -282,7 +282,9 @@ fn missing_files() {
 #[test]
 fn what_is_in_the_way_is_no_file() {
     let in_the_way = |name: &str, files: &[(&str, u16)]| {
-        let mut site = Site3::new(1, [holds(1), holds(1)]);
+        // Of a file in the way the originator knows nothing.
+        let believed = if name == "f" { holds(1) } else { Belief::Unknown };
+        let mut site = Site3::new(1, [believed, holds(1)]);
         site.tree.files = files.iter().map(|(name, content)| (path(name), sum(*content))).collect();
         let columns = if name == "f" { [holds(1); 2] } else { [Belief::Unknown; 2] };
         let receipt =
@@ -358,8 +360,8 @@ fn what_a_held_package_told_is_not_learnt_again() {
     let held = vec![tell("f", sum(2), [Belief::Unknown; 2]), update("g", 2, [holds(1); 2])];
     assert_eq!(site.read(7, held.clone()).questions.len(), 2);
     assert_eq!(site.beliefs("f")[0], holds(2));
-    let newer = ["f", "h"].map(|name| tell(name, sum(5), [Belief::Unknown; 2]));
-    site.read(8, newer.into());
+    let newer = [("f", 5), ("g", 2), ("h", 5)];
+    site.read(8, newer.map(|(name, told)| tell(name, sum(told), [Belief::Unknown; 2])).into());
     assert_eq!(site.read(7, held).questions.len(), 1, "g alone is asked about still");
     assert_eq!([site.beliefs("f")[0], site.beliefs("h")[0]], [holds(5); 2]);
 }
