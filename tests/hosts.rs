@@ -569,6 +569,23 @@ fn programs_on_hosts_that_say_too_much_or_nothing() {
     assert_eq!(document["sites"][1]["error"], Value::Null, "{document:#}");
     assert_eq!(document["operations"], json!([]));
 
+    // Without sha256sum there is shasum.
+    let few = world.path().join("few");
+    fs::create_dir(&few).unwrap();
+    for name in ["sh", "xargs", "cksum"] {
+        std::os::unix::fs::symlink(format!("/usr/bin/{name}"), few.join(name)).unwrap();
+    }
+    let script = "#!/bin/sh\necho \"$@\" >>\"$0.seen\"\nexec /usr/bin/shasum \"$@\"\n";
+    fs::write(few.join("shasum"), script).unwrap();
+    fs::set_permissions(few.join("shasum"), fs::Permissions::from_mode(0o755)).unwrap();
+    let lines = format!("SetEnv PATH={}", few.display());
+    let net = Net::new(&[(1, Rules { lines, ..Rules::default() })]);
+    net.home.write("f", "first");
+    net.write_there(1, "f", "first");
+    assert_eq!(net.plan(), BTreeMap::new());
+    let seen = fs::read_to_string(few.join("shasum.seen")).unwrap();
+    assert!(seen.starts_with("-a 256 /") && seen.ends_with("/f\n"), "{seen}");
+
     let net = Net::new(&[(1, rules("nothing", "exec sleep 1000"))]);
     net.write_there(1, "f", "first");
     let mut command = net.home.command(support::REMSYNC);

@@ -278,12 +278,14 @@ fn sources_and_places_that_are_not_there() {
             (tree, &dest("link")),
             (tree, &dest("good")),
             (&format!("{tree}/b"), &dest("good/a")),
+            // Not even root may read it.
+            ("/proc/sys/net/ipv4/route/flush", &dest("flush")),
         ],
     );
     let (document, status) = fleet.push_json(&[]);
     assert_eq!(status, 2);
     let faults = host(&document, "127.0.0.1")["faults"].as_array().unwrap().clone();
-    assert_eq!(faults.len(), 7, "{document:#}");
+    assert_eq!(faults.len(), 8, "{document:#}");
     let words = [
         "No such file",
         "a folder is in the way",
@@ -292,6 +294,7 @@ fn sources_and_places_that_are_not_there() {
         "a symbolic link is in the way",
         "no folder is in the way",
         "something else goes to this place too",
+        "cannot be read: Permission denied",
     ];
     for (fault, words) in faults.iter().zip(words) {
         assert!(fault["why"].as_str().unwrap().contains(words), "{fault:#}");
