@@ -383,18 +383,29 @@ impl Logs {
     /// Writes a line; what could drive a terminal is escaped. A log that cannot be written does not
     /// stop the work.
     pub fn write(&self, level: Level, what: &str) {
+        self.write_all(level, &[what]);
+    }
+
+    /// Writes lines that belong together at once, as [`Logs::write`] does one.
+    pub fn write_all<S: AsRef<str>>(&self, level: Level, whats: &[S]) {
         let word = match level {
             Level::Debug => "DEBUG",
             Level::Info => "INFO",
             Level::Warning => "WARNING",
             Level::Error => "ERROR",
         };
-        let now = Timestamp::now().to_zoned(TimeZone::system());
-        let line = format!("{} {word} {}\n", now.strftime("%Y-%m-%d %H:%M:%S"), shown(what));
+        let now = Timestamp::now().to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
+        let begin = format!("{now} {word} ");
+        let mut lines = String::new();
+        for what in whats {
+            lines += &begin;
+            lines += &shown(what.as_ref());
+            lines.push('\n');
+        }
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = files.0.write_all(line.as_bytes());
+        let _ = files.0.write_all(lines.as_bytes());
         if matches!(level, Level::Warning | Level::Error) {
-            let _ = files.1.write_all(line.as_bytes());
+            let _ = files.1.write_all(lines.as_bytes());
         }
     }
 }

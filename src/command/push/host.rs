@@ -46,7 +46,7 @@ pub struct Errand<'e> {
     /// How far all of it is.
     pub progress: &'e Progress,
     /// The logs.
-    pub log: &'e (dyn Fn(Level, &str) + Sync),
+    pub log: &'e (dyn Fn(Level, &[String]) + Sync),
 }
 
 /// What became of one host.
@@ -477,6 +477,9 @@ impl Errand<'_> {
             })?
             .into_iter();
         self.note.clear();
+        // One line a file, written at once: thousands of them one by one take their time.
+        let name = name_of(self.connection);
+        let mut arrived = Vec::new();
         for (copy, staged) in copies.iter().zip(staged) {
             let outcome = staged
                 .and_then(|staged| placed.next().unwrap_or(Ok(())).map(|()| staged.size_bytes));
@@ -485,7 +488,7 @@ impl Errand<'_> {
                 Ok(bytes) => {
                     result.sent += 1;
                     result.bytes += bytes;
-                    self.say(Level::Info, &format!("{shown}: copied, {bytes} bytes"));
+                    arrived.push(format!("{name}: {shown}: copied, {bytes} bytes"));
                 }
                 Err(why) => {
                     if let Some(faults) = faults.get_mut(copy.wanted) {
@@ -495,6 +498,7 @@ impl Errand<'_> {
                 }
             }
         }
+        (self.log)(Level::Info, &arrived);
         Ok(())
     }
 
@@ -612,7 +616,7 @@ impl Errand<'_> {
     }
 
     fn say(&self, level: Level, what: &str) {
-        (self.log)(level, &format!("{}: {what}", name_of(self.connection)));
+        (self.log)(level, &[format!("{}: {what}", name_of(self.connection))]);
     }
 }
 

@@ -78,11 +78,12 @@ fn push_once(
         config: session.settings.ssh_config.clone(),
         accept_new: session.options.accept_new,
     };
-    let log = |level, what: &str| {
+    let log_all = |level, whats: &[String]| {
         if let Some(logs) = logs {
-            logs.write(level, what);
+            logs.write_all(level, whats);
         }
     };
+    let log = |level, what: &str| log_all(level, &[what.to_owned()]);
     log(Level::Info, &format!("{}: push begins", push.file.display()));
     for key in &push.settings.unknown {
         log(Level::Warning, &format!("{}: {key}: not known", push.file.display()));
@@ -124,7 +125,7 @@ fn push_once(
                         is_dry: session.options.dry_run,
                         note: Note::new(&memory.folder, &memory.prefix, &host::name_of(connection)),
                         progress: &progress,
-                        log: &log,
+                        log: &log_all,
                     };
                     let result = errand.run();
                     let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
