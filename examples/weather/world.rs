@@ -94,6 +94,8 @@ pub struct World {
     noted: Vec<BTreeSet<String>>,
     /// Files that somebody deleted before any program had seen them.
     pub(super) unheard: BTreeSet<String>,
+    /// Files that a site may have refused, which it tells nobody.
+    pub(super) refused: BTreeSet<String>,
     /// Files about which somebody answered while something was in their way.
     pub(super) vague: BTreeSet<String>,
     /// Sites at which a processing was broken off: its packages still wait.
@@ -218,6 +220,7 @@ impl World {
             top,
             broken_off: BTreeSet::new(),
             outside,
+            refused: BTreeSet::new(),
             unheard: BTreeSet::new(),
             vague: BTreeSet::new(),
             noted: vec![BTreeSet::new(); count],
@@ -790,6 +793,10 @@ impl World {
             // A file that came and went within one run: what was weighed here is a deletion that
             // no disk showed.
             self.vague.insert(path.to_owned());
+        }
+        if is_kept && now.is_none() && self.sites[at].is_lossy {
+            // It may not know any more that there was a file: then it refuses a new one.
+            self.refused.insert(path.to_owned());
         }
         if now == was {
             if is_kept {
