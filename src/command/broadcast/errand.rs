@@ -32,7 +32,7 @@ use super::super::session::{OpenProject, Session};
 use super::super::sites::parse_address;
 use super::super::words::size_words;
 use super::super::wrap::Wrapper;
-use super::pack::{Packed, pack, told};
+use super::pack::{Over, Packed, pack, told};
 use super::report::{Fate, Report};
 use super::{Errand, View};
 
@@ -514,7 +514,7 @@ impl Walk<'_, '_> {
                     self.leave_changed(&mut plan, &paths)?;
                     continue;
                 }
-                Packed::Over(bytes) => bytes.saturating_mul(4) / 3,
+                Packed::Over(over) => Over { bytes: over.bytes.saturating_mul(4) / 3, ..over },
                 Packed::Sound(told) => {
                     let (unsent, letter) = self.measure(&told, &draft, is_part)?;
                     let is_cut = unsent.volumes.is_some();
@@ -530,7 +530,7 @@ impl Walk<'_, '_> {
                             changed,
                         }));
                     }
-                    unsent.mail_bytes
+                    Over { bytes: unsent.mail_bytes, is_whole: true }
                 }
             };
             self.shrink(&mut plan, &part, turn, over)?;
@@ -581,8 +581,9 @@ impl Walk<'_, '_> {
         plan: &mut Outgoing,
         part: &Outgoing,
         turn: Turn,
-        mail_bytes: u64,
+        over: Over,
     ) -> Result<(), Failure> {
+        let Over { bytes: mail_bytes, is_whole } = over;
         let is_ours = self.told.is_none();
         let carried: Vec<&OutgoingRow> = carried_rows(part).collect();
         match carried.as_slice() {
@@ -612,7 +613,9 @@ impl Walk<'_, '_> {
                 let fitting = u128::from(bytes) * u128::from(limit) * 9 / 10;
                 let fitting = fitting / u128::from(mail_bytes.max(1));
                 let fitting = u64::try_from(fitting).unwrap_or(u64::MAX);
-                self.room.bytes_max = fitting.min(bytes / 2);
+                // What was not packed to its end is larger still.
+                let less = if is_whole { bytes / 10 * 9 } else { bytes / 2 };
+                self.room.bytes_max = fitting.min(less);
                 Ok(())
             }
         }

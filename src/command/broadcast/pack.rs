@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::edge::private;
 use crate::edge::tree::Stat;
 use crate::format::orders as orders_text;
-use crate::format::package::{Level, Writer};
+use crate::format::package::{Counts, Level, Writer};
 use crate::model::orders::{Act, Orders};
 use crate::model::project::{Format, Project};
 use crate::model::version::Content;
@@ -24,8 +24,17 @@ pub enum Packed {
     Sound(Box<Orders>),
     /// These files are not what was hashed; nothing is to be sent.
     Changed(BTreeSet<TreePath>),
-    /// It would have over the bytes that it may have; so many were written by then.
-    Over(u64),
+    /// It would have over the bytes that it may have.
+    Over(Over),
+}
+
+/// How far a package is over the bytes that it may have.
+#[derive(Clone, Copy)]
+pub struct Over {
+    /// So many were written when that was seen.
+    pub bytes: u64,
+    /// Whether that was all of it.
+    pub is_whole: bool,
 }
 
 /// Returns what a package says.
@@ -48,7 +57,7 @@ pub fn pack(ground: &Ground, told: Orders, file: &Path, bytes_max: u64) -> Resul
             Written::Sound => break,
             Written::TooDense => {}
             Written::Changed(changed) => return Ok(Packed::Changed(changed)),
-            Written::Over(bytes) => return Ok(Packed::Over(bytes)),
+            Written::Over(over) => return Ok(Packed::Over(over)),
         }
     }
     Ok(Packed::Sound(Box::new(told)))
@@ -60,7 +69,7 @@ enum Written {
     /// A receiver would take it for a bomb.
     TooDense,
     Changed(BTreeSet<TreePath>),
-    Over(u64),
+    Over(Over),
 }
 
 fn pack_at(
@@ -102,7 +111,7 @@ fn pack_at(
         }
         // Files that changed are found out first: without them it may well fit.
         if changed.is_empty() && writer.packed_bytes() > bytes_max {
-            return Ok(Written::Over(writer.packed_bytes()));
+            return Ok(Written::Over(Over { bytes: writer.packed_bytes(), is_whole: false }));
         }
     }
     if !changed.is_empty() {
@@ -111,7 +120,9 @@ fn pack_at(
     let (mut out, counts) = writer.finish_counted().map_err(at)?;
     out.flush().map_err(at)?;
     Ok(match counts {
-        counts if counts.packed_bytes > bytes_max => Written::Over(counts.packed_bytes),
+        Counts { packed_bytes: bytes, .. } if bytes > bytes_max => {
+            Written::Over(Over { bytes, is_whole: true })
+        }
         counts if counts.keeps_ratio => Written::Sound,
         _ => Written::TooDense,
     })
