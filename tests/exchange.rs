@@ -50,6 +50,20 @@ fn two_sites_keep_a_tree_in_step() {
     );
 }
 
+/// More lines than are written at once.
+#[test]
+fn a_long_status_has_each_file_once_and_in_order() {
+    let world = World::new();
+    let (a, b) = (world.home("a"), world.home("b"));
+    let names: Vec<String> = (0..2_000).map(|n| format!("{}{n:05}", "x".repeat(60))).collect();
+    names.iter().for_each(|name| a.write(name, ""));
+    a.init(&[&b]).done();
+    let ran = a.run(&["status"]);
+    let said = String::from_utf8(ran.output.stdout).unwrap();
+    let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("  ")).collect();
+    assert_eq!(lines, names.iter().map(|name| format!("  {name}: due")).collect::<Vec<_>>());
+}
+
 #[test]
 fn two_thousand_odd_files_go_and_edits_come_back() {
     let world = World::new();

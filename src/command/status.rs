@@ -25,6 +25,8 @@ use super::words::{age_words, local_time};
 
 /// Columns that the addresses get at most.
 const ADDRESS_COLUMNS_MAX: usize = 40;
+/// Bytes of lines that are written together.
+const LINES_BYTES: usize = 64 << 10;
 
 /// Shows where every file stands.
 ///
@@ -199,11 +201,21 @@ impl Shown<'_> {
     fn print(&self, all: bool) {
         let identity = &self.project.identity;
         answer(format_args!("{}, here {}", identity.title, identity.here.address));
+        // Many are written at once: each that is written alone is a system call.
+        let mut lines = String::new();
         for row in matrix(self.project, self.request) {
             let state = self.state(&row);
             if all || state != "in step" {
-                answer(format_args!("  {}: {state}", row.path));
+                lines += if lines.is_empty() { "  " } else { "\n  " };
+                lines += &format!("{}: {state}", row.path);
             }
+            if lines.len() >= LINES_BYTES {
+                answer(&lines);
+                lines.clear();
+            }
+        }
+        if !lines.is_empty() {
+            answer(&lines);
         }
         let addresses = self.sites.iter().map(|site| &site.address);
         let addresses = addresses.chain(self.hosts.iter().map(|host| &host.address));
