@@ -6,6 +6,9 @@ use std::process::ExitCode;
 
 use crate::model::path::escaped;
 
+/// Bytes of lines that are printed together.
+const LINES_BYTES: usize = 64 << 10;
+
 /// How a command ended, worst last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
@@ -86,6 +89,23 @@ pub fn talk(text: &str) {
 /// gone away ends the program quietly.
 pub fn answer(text: impl fmt::Display) {
     print(&escaped_lines(&text.to_string()));
+}
+
+/// Prints lines as [`answer`] does, many at once: each that is printed alone is a system call.
+pub fn answer_lines<L: fmt::Display>(lines: impl IntoIterator<Item = L>) {
+    let mut text = String::new();
+    for line in lines {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text += &line.to_string();
+        if text.len() >= LINES_BYTES {
+            answer(std::mem::take(&mut text));
+        }
+    }
+    if !text.is_empty() {
+        answer(text);
+    }
 }
 
 /// Prints a text of many lines on standard output, as it ends; what could drive a terminal is

@@ -8,7 +8,7 @@ use crate::format::public_key::PublicKey;
 
 use super::grammar::QueueVerb;
 use super::outbox::{self, Waiting};
-use super::outcome::{Failure, Outcome, answer, answer_json};
+use super::outcome::{Failure, Outcome, answer, answer_json, answer_lines};
 use super::session::Session;
 use super::vouch;
 use super::words::local_time;
@@ -115,11 +115,7 @@ fn list(session: &Session, queue: &Queue) -> Result<(), Failure> {
         answer_json(&Value::Array(entries.iter().map(entry_json).chain(sets).collect()));
         return Ok(());
     }
-    let lines: Vec<String> = entries.iter().map(line).collect();
-    if !lines.is_empty() {
-        answer(lines.join("\n"));
-    }
-    waiting.iter().for_each(|set| answer(set_line(set)));
+    answer_lines(entries.iter().map(line).chain(waiting.iter().map(set_line)));
     if entries.is_empty() && waiting.is_empty() && !session.options.quiet {
         answer("the queue is empty");
     }

@@ -18,15 +18,13 @@ use crate::rules::status::{MatrixRow, SiteStanding, holds, matrix, site_standing
 
 use super::check::{describe_site, hosts_seen, site_json};
 use super::identity::open_differences;
-use super::outcome::{Failure, Outcome, answer, answer_json, counted};
+use super::outcome::{Failure, Outcome, answer, answer_json, answer_lines, counted};
 use super::session::{Ground, Session};
 use super::survey::{Survey, sift, survey};
 use super::words::{age_words, local_time};
 
 /// Columns that the addresses get at most.
 const ADDRESS_COLUMNS_MAX: usize = 40;
-/// Bytes of lines that are written together.
-const LINES_BYTES: usize = 64 << 10;
 
 /// Shows where every file stands.
 ///
@@ -201,22 +199,9 @@ impl Shown<'_> {
     fn print(&self, all: bool) {
         let identity = &self.project.identity;
         answer(format_args!("{}, here {}", identity.title, identity.here.address));
-        // Many are written at once: each that is written alone is a system call.
-        let mut lines = String::new();
-        for row in matrix(self.project, self.request) {
-            let state = self.state(&row);
-            if all || state != "in step" {
-                lines += if lines.is_empty() { "  " } else { "\n  " };
-                lines += &format!("{}: {state}", row.path);
-            }
-            if lines.len() >= LINES_BYTES {
-                answer(&lines);
-                lines.clear();
-            }
-        }
-        if !lines.is_empty() {
-            answer(&lines);
-        }
+        let rows = matrix(self.project, self.request).map(|row| (row.path, self.state(&row)));
+        let shown = rows.filter(|(_, state)| all || *state != "in step");
+        answer_lines(shown.map(|(path, state)| format!("  {path}: {state}")));
         let addresses = self.sites.iter().map(|site| &site.address);
         let addresses = addresses.chain(self.hosts.iter().map(|host| &host.address));
         let columns = addresses.map(|address| address.chars().count());
