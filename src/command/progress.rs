@@ -87,13 +87,6 @@ impl Progress {
             show(&line(done, self.total_bytes.load(Ordering::Relaxed), now_ms));
         }
     }
-
-    /// Takes the line away.
-    pub fn end(&self) {
-        if self.is_shown {
-            show("");
-        }
-    }
 }
 
 fn show(line: &str) {
@@ -104,7 +97,9 @@ fn show(line: &str) {
 /// However it ends, the line does not stay.
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.end();
+        if self.is_shown {
+            show("");
+        }
     }
 }
 

@@ -134,7 +134,7 @@ fn push_once(
             });
         }
     });
-    progress.end();
+    drop(progress);
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_by_key(|(at, _)| *at);
     let results: Vec<HostResult> = results.into_iter().map(|(_, result)| result).collect();
