@@ -48,21 +48,9 @@ pub(super) fn names(dir: &Path) -> Result<Vec<OsString>, QueueError> {
 /// Reads a short file of our own: without asking first how long it is, as [`fs::read`] does.
 pub(super) fn read_short(path: &Path) -> io::Result<Vec<u8>> {
     const USUAL_BYTES: usize = 2 << 10;
-    let mut file = File::open(path)?;
-    let mut bytes = vec![0; USUAL_BYTES];
-    let mut length = 0;
-    loop {
-        match file.read(bytes.get_mut(length..).unwrap_or_default()) {
-            Ok(0) => break,
-            Ok(n) => length += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-        if length == bytes.len() {
-            bytes.resize(2 * length, 0);
-        }
-    }
-    bytes.truncate(length);
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
+    // What has a bound is not asked for its length.
+    File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
