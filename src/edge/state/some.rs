@@ -23,16 +23,6 @@ use crate::model::project::{Identity, Project};
 const CHUNK_BYTES: usize = 1 << 18;
 
 impl State {
-    /// Opens the project in `dir` as [`State::open`] does, and keeps of its rows those that `sieve`
-    /// says, those of open questions, and those that changed lately. Of a small project it keeps
-    /// all: `sieve` is then not asked.
-    ///
-    /// # Errors
-    /// As [`State::open`].
-    pub fn open_some(dir: &Path, sieve: &mut dyn Sieve) -> Result<(State, Project), StateError> {
-        Locked::take(dir)?.open_some(sieve)
-    }
-
     /// Returns who takes part in the project in `dir`, as far as `.remsync` alone tells before its
     /// first file: what is read with it is to be compared with it. `None` where it does not.
     pub fn identity(dir: &Path) -> Option<Identity> {
@@ -43,7 +33,7 @@ impl State {
     }
 
     /// Reads the project in `dir` as [`State::read`] does, and keeps of its rows those that
-    /// [`State::open_some`] keeps.
+    /// [`Locked::open_some`] keeps.
     ///
     /// # Errors
     /// As [`State::read`].
@@ -103,7 +93,9 @@ impl Locked {
         Ok(Locked { dir: dir.to_owned(), lock: lock(dir)? })
     }
 
-    /// Opens it as [`State::open_some`] does.
+    /// Opens it as [`State::open`] does, and keeps of its rows those that `sieve` says, those of open
+    /// questions, and those that changed lately. Of a small project it keeps all: `sieve` is then
+    /// not asked.
     ///
     /// # Errors
     /// As [`State::open`].

@@ -426,7 +426,8 @@ fn what_is_not_read_is_not_lost() {
     assert!(sieve.1 as u64 >= MANY);
 
     for save in [false, true] {
-        let (mut state, mut some) = State::open_some(dir.path(), &mut sieve).unwrap();
+        let (mut state, mut some) =
+            Locked::take(dir.path()).unwrap().open_some(&mut sieve).unwrap();
         assert!(state.is_part());
         assert_eq!(some, kept(&whole));
         // One changes, one goes, one comes.
@@ -451,7 +452,7 @@ fn what_is_not_read_is_not_lost() {
         assert!(reopened(dir.path()) == whole, "{save}");
     }
     // At the end of a run all is read that is to be written.
-    let (mut state, some) = State::open_some(dir.path(), &mut sieve).unwrap();
+    let (mut state, some) = Locked::take(dir.path()).unwrap().open_some(&mut sieve).unwrap();
     state.save(&some).unwrap();
     drop(state);
     assert!(reopened(dir.path()) == whole);

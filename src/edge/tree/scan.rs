@@ -83,24 +83,12 @@ impl Root {
     /// # Errors
     /// The top folder itself cannot be listed.
     pub fn scan(&self, format: Format, wants: &Wants<'_>) -> Result<Scan, TreeError> {
-        self.scan_seen(format, wants, &Seen::default())
+        Ok(self.scan_along(format, (wants, &Seen::default()), |_| ())?.1)
     }
 
-    /// Does as [`Root::scan`], and tells `seen` how far it is.
-    ///
-    /// # Errors
-    /// As [`Root::scan`].
-    pub fn scan_seen(
-        &self,
-        format: Format,
-        wants: &Wants<'_>,
-        seen: &Seen,
-    ) -> Result<Scan, TreeError> {
-        Ok(self.scan_along(format, (wants, seen), |_| ())?.1)
-    }
-
-    /// Does as [`Root::scan_seen`], while `along` asks for what was found so far. Returns what that
-    /// returns, what was found, and how many files were left out of it because `along` said so.
+    /// Does as [`Root::scan`], tells `seen` how far it is, and meanwhile has `along` ask for what was
+    /// found so far. Returns what that returns, what was found, and how many files were left out of it
+    /// because `along` said so.
     ///
     /// # Errors
     /// As [`Root::scan`].
