@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 
 use crate::edge::ssh::{
-    Aside, Asker, CHANGED, Displaced, Job, Keeping, Kept, Manner, Note, SshFault, Staged, Tool,
-    create, discard, join, keep_all, look_at, make_folders, prune_kept, put_aside, release, split,
-    stage, swap, verify,
+    Aside, Asker, CHANGED, Displaced, Each, Job, Keeping, Kept, Manner, Note, SshFault, Staged,
+    Tool, create, discard, join, keep_all, look_at, make_folders, prune_kept, put_aside, release,
+    split, stage, swap, verify,
 };
 use crate::edge::state::State;
 use crate::format::sftp::Kind;
@@ -114,7 +114,6 @@ impl Hand<'_> {
 
     fn upload(&mut self, operations: &[Operation]) -> Result<Vec<End>, SshFault> {
         self.make_folders(operations)?;
-        let mut ends: Vec<End> = operations.iter().map(|_| End::Done).collect();
         let jobs: Vec<Job> = operations.iter().map(|operation| self.job(operation)).collect();
         let root = &self.ground.root;
         let mut open = |at: usize| {
@@ -124,12 +123,30 @@ impl Hand<'_> {
         let tag = format!("{} synchro", self.ground.dir.display());
         let manner = Manner { tag: &tag, with_sha256: true };
         let mut told = |bytes| self.progress.add(bytes);
-        let Errand { line, sftp, top, .. } = &mut self.errand;
+        let Errand { line, sftp, .. } = &mut self.errand;
         self.note.write(&jobs, &tag)?;
         let asker = Asker::start(line, Tool::Cksum)?;
-        let mut staged = stage(sftp, &jobs, &manner, &mut open, &mut told)?;
+        let staged = stage(sftp, &jobs, &manner, &mut open, &mut told)?;
         // What is on its way arrives, whoever wants an end.
         let stop = sftp.ignore_stop();
+        let arrived = self.place(operations, &jobs, asker, staged);
+        self.errand.sftp.heed(stop);
+        if arrived.is_ok() {
+            self.note.clear();
+        }
+        arrived
+    }
+
+    /// Puts what was staged into its places, where it is what it should be.
+    fn place(
+        &mut self,
+        operations: &[Operation],
+        jobs: &[Job],
+        asker: Asker,
+        mut staged: Each<Staged>,
+    ) -> Result<Vec<End>, SshFault> {
+        let mut ends: Vec<End> = operations.iter().map(|_| End::Done).collect();
+        let Errand { line, sftp, top, .. } = &mut self.errand;
         verify(line, asker, sftp, &mut staged)?;
         let mut ready: Vec<(usize, Staged)> = Vec::new();
         for (at, staged) in staged.into_iter().enumerate() {
@@ -145,10 +162,8 @@ impl Hand<'_> {
         let top = top.clone();
         let (new, old): (Vec<_>, Vec<_>) =
             ready.into_iter().partition(|(at, _)| operations[*at].there == Content::Absent);
-        self.create(&new, &jobs, &mut ends)?;
+        self.create(&new, jobs, &mut ends)?;
         self.replace(&top, &old, operations, &mut ends)?;
-        self.errand.sftp.heed(stop);
-        self.note.clear();
         Ok(ends)
     }
 
