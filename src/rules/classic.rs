@@ -26,7 +26,7 @@ use crate::model::{Belief, Listing, Signature, TreePath};
 use super::learn::TakenIn;
 use super::observe::{Differences, Look};
 use super::plan::{Named, Outgoing, OutgoingRow, Request, What, With, next_serial};
-use super::visit::{Answer, Answered, Hands, Put, Receipt, Source, Visit, put, unseen};
+use super::visit::{Answer, Answered, Hands, Put, Receipt, Source, Visit, clear_way, put, unseen};
 
 /// Generation of a row that says a file is here.
 const LIVE: u64 = 0;
@@ -768,22 +768,10 @@ fn make_way(
     there: Content,
     receipt: &mut Receipt,
 ) {
-    if there != Content::Absent {
-        return;
-    }
-    for other in in_its_way(knowledge, path) {
-        let is_inside = matches!(hands.place_of(&other), Place::Inside | Place::Sensitive);
-        if is_inside && hands.look(&other) == Look::Is(Content::Absent) {
-            see(knowledge, &other, Content::Absent);
-            receipt.touched.insert(other);
-        }
-    }
-}
-
-/// Returns the files that cannot be beside one at `path`, as the rows have them.
-fn in_its_way(knowledge: &Knowledge, path: &TreePath) -> Vec<TreePath> {
     let is_live = |row: &Row| row.version.generation == LIVE;
-    super::visit::in_its_way(knowledge, path, &is_live)
+    let see_gone =
+        |knowledge: &mut Knowledge, other: &TreePath| see(knowledge, other, Content::Absent);
+    clear_way(knowledge, hands, path, there, &is_live, &see_gone, receipt);
 }
 
 fn bury(row: &mut Row, stamp: u64) {

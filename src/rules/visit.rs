@@ -576,21 +576,40 @@ fn make_way(
     now_ms: u64,
     receipt: &mut Receipt,
 ) {
-    if there != Content::Absent || arrived == Content::Absent {
+    if arrived != Content::Absent {
+        let is_live = |row: &Row| row.version.content != Content::Absent;
+        let see_gone = |knowledge: &mut Knowledge, other: &TreePath| {
+            see(knowledge, other, Content::Absent, None, now_ms);
+        };
+        clear_way(knowledge, hands, path, there, &is_live, &see_gone, receipt);
+    }
+}
+
+/// Enters by `see_gone`, where nothing is `there`, what has to make way for a file at `path` and is
+/// gone, of the rows that are live.
+pub(super) fn clear_way(
+    knowledge: &mut Knowledge,
+    hands: &mut dyn Hands,
+    path: &TreePath,
+    there: Content,
+    is_live: &dyn Fn(&Row) -> bool,
+    see_gone: &dyn Fn(&mut Knowledge, &TreePath),
+    receipt: &mut Receipt,
+) {
+    if there != Content::Absent {
         return;
     }
-    let is_live = |row: &Row| row.version.content != Content::Absent;
-    for other in in_its_way(knowledge, path, &is_live) {
+    for other in in_its_way(knowledge, path, is_live) {
         let is_inside = matches!(hands.place_of(&other), Place::Inside | Place::Sensitive);
         if is_inside && hands.look(&other) == Look::Is(Content::Absent) {
-            see(knowledge, &other, Content::Absent, None, now_ms);
+            see_gone(knowledge, &other);
             receipt.touched.insert(other);
         }
     }
 }
 
 /// Returns the files that cannot be beside one at `path`, as the rows have them.
-pub(super) fn in_its_way(
+fn in_its_way(
     knowledge: &Knowledge,
     path: &TreePath,
     is_live: &dyn Fn(&Row) -> bool,
