@@ -90,7 +90,7 @@ pub struct Fancy {
 pub enum Mesh {
     /// Any links; nothing is deleted.
     OfFiles,
-    /// Links without a circle, and a file that is never deleted; others are.
+    /// Links without a circle, and a file that all have from the first and never delete; others are.
     Tree,
 }
 
@@ -180,10 +180,14 @@ impl Fair {
         let paths = 1 + rng.below(6) as u8;
         let paths: Vec<TreePath> =
             (0..paths).filter_map(|at| TreePath::new(&[b'a' + at]).ok()).collect();
+        let mut disk = vec![State::default(); paths.len()];
+        if fancy.mesh == Some(Mesh::Tree) {
+            disk[0] = State { event: Some(0), is_file: true, past: 0 };
+        }
         let site = |at: usize| Site {
             identity: identity(format, at, &links[at]),
             knowledge: Knowledge::new(links[at].len()),
-            disk: vec![State::default(); paths.len()],
+            disk: disk.clone(),
             mail: Vec::new(),
         };
         let sites = (0..count).map(site).collect();
