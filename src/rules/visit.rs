@@ -403,9 +403,7 @@ fn weigh(
             return Outcome::Settled;
         }
         let spot = spot_of(hands, path);
-        if let (Place::Inside | Place::Sensitive, Some(disk)) = (spot.place, spot.disk) {
-            see(knowledge, path, disk, Some(arrived), visit.now_ms);
-        }
+        see_spot(knowledge, path, spot, Some(arrived), visit.now_ms);
         let row = knowledge.rows.get(path).map(Lineage::of);
         let (place, deletions) = spot.as_it_counts(&arrived, visit.deletions);
         match judge(row, arrived, place, deletions) {
@@ -451,6 +449,7 @@ fn after(
         Outcome::Settled => {}
         Outcome::Failed(why) => receipt.failed.push((order.path.clone(), why)),
         Outcome::Ask(why) => {
+            join_what_is_here(knowledge, &order.path, visit.now_ms);
             let question = Question {
                 path: order.path.clone(),
                 version: order.version,
@@ -469,6 +468,15 @@ fn after(
     judge_questions(knowledge, hands, &order.path, visit.deletions, visit.now_ms, receipt);
 }
 
+/// Joins the open question that is about what is here: another may be about to take its place.
+fn join_what_is_here(knowledge: &mut Knowledge, path: &TreePath, now_ms: u64) {
+    let here = version_of(knowledge, path).map(|version| version.content);
+    let is_here = |open: &Question| Some(open.version.content) == here;
+    if let Some(question) = knowledge.questions.take(path, is_here) {
+        settle(knowledge, path, (&question).into(), Settled::Stays, now_ms);
+    }
+}
+
 /// Judges the open questions on one path anew; what the table has come to answer is carried out
 /// and withdrawn.
 fn judge_questions(
@@ -484,12 +492,7 @@ fn judge_questions(
     }
     receipt.touched.insert(path.clone());
     let spot = spot_of(hands, path);
-    if let (Place::Inside | Place::Sensitive, Some(disk)) = (spot.place, spot.disk) {
-        // A processing that was killed may have put there what a question was about.
-        let is_it = |open: &&Question| open.version.content == disk;
-        let question = knowledge.questions.on(path).find(is_it).cloned();
-        see(knowledge, path, disk, question.as_ref().map(Lineage::from), now_ms);
-    }
+    see_spot(knowledge, path, spot, None, now_ms);
     let as_it_counts = |arrived: &Lineage| spot.as_it_counts(arrived, deletions);
     let mut judged = judge_anew(knowledge, path, &as_it_counts);
     // What is here already is joined before it gives way: what it descends from goes along.
@@ -517,7 +520,9 @@ fn judge_questions(
                         ask_again(knowledge, &question);
                         continue;
                     }
-                    _ => continue,
+                    // What the others were judged by is there no more: the next run judges them.
+                    Put::Changed => return,
+                    Put::InTheWay | Put::Failed(_) => continue,
                 }
                 receipt.count(there, question.version.content);
                 Settled::Arrived
@@ -548,6 +553,26 @@ fn spot_of(hands: &mut dyn Hands, path: &TreePath) -> Spot {
         Look::NotKnown(unseen) => (unseen, None, false),
     };
     Spot { place: if place == Place::Inside { unseen } else { place }, disk, is_barred }
+}
+
+/// Enters what is on the disk where it can be seen. It may be what arrives, where that is newer than
+/// the row, or what an open question is about: a processing that was killed may have put it there, or
+/// a person. Else it is a version of a person here: who wrote older contents again wants them.
+fn see_spot(
+    knowledge: &mut Knowledge,
+    path: &TreePath,
+    spot: Spot,
+    arriving: Option<Lineage>,
+    now_ms: u64,
+) {
+    let (Place::Inside | Place::Sensitive, Some(disk)) = (spot.place, spot.disk) else { return };
+    let row = knowledge.rows.get(path);
+    let is_over = |arriving: &Lineage| row.is_none_or(|row| arriving.history.has(&row.version));
+    let arriving = arriving.filter(|it| it.version.content == disk && is_over(it));
+    let is_it = |open: &&Question| open.version.content == disk;
+    let question = knowledge.questions.on(path).find(is_it).cloned();
+    let arriving = arriving.or(question.as_ref().map(Lineage::from));
+    see(knowledge, path, disk, arriving, now_ms);
 }
 
 impl Spot {

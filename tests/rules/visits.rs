@@ -215,7 +215,7 @@ fn a_row_that_arrives_or_is_told_is_settled_or_a_question() {
     let comes: Act = |knowledge, tree, told| arrives(knowledge, tree, told, Deletions::Ask);
     // Name, here, open question, how and what arrives, then the row and the questions.
     type Case<'a> = (&'a str, &'a str, Option<&'a str>, Act, &'a str, &'a str, &'a [&'a str]);
-    let table: [Case; 12] = [
+    let table: [Case; 13] = [
         ("replaced", "1a", None, comes, "2b: 1a", "2b: 1a", &[]),
         ("asked", "2a: 1o", None, comes, "2b: 1o", "2a: 1o", &["2b: 1o"]),
         ("a deletion waits", "1a", None, comes, "2-: 1a", "1a:", &["2-: 1a"]),
@@ -240,6 +240,15 @@ fn a_row_that_arrives_or_is_told_is_settled_or_a_question() {
             "3c: 2b",
             "2a: 1o",
             &["3c: 1e 1o 2b"],
+        ),
+        (
+            "a newer version of what is here",
+            "2a: 1o",
+            Some("1a"),
+            comes,
+            "2c: 1a",
+            "2a: 1a 1o",
+            &["2c: 1a"],
         ),
         ("an older one", "2a: 1o", Some("3c: 2b"), comes, "2b: 1e", "2a: 1o", &["3c: 1e 2b"]),
         (
@@ -275,6 +284,58 @@ fn a_row_that_arrives_or_is_told_is_settled_or_a_question() {
         let there = knowledge.rows[&f()].version.content;
         assert_eq!(tree.files[&f()], there, "{name}");
     }
+}
+
+/// A person put there by hand what an open question is about, and then a newer version comes.
+#[test]
+fn what_a_question_is_about_is_seen_where_it_lies() {
+    for (arrived, row, questions) in [("2c: 1a", "2c: 1a 1o", 0), ("2c: 1b", "1a: 1o", 1)] {
+        let (mut knowledge, mut tree) = (rows(&[("f", "1o")]), Tree::of(&[("f", A)]));
+        ask(&mut knowledge, question("1a", 1));
+        arrives(&mut knowledge, &mut tree, &[("f", arrived)], Deletions::Ask);
+        assert_eq!(rows_shown(&knowledge), [format!("f={row}")], "{arrived}");
+        assert_eq!(knowledge.questions.len(), questions, "{arrived}");
+    }
+}
+
+/// What lies where a killed run put it is what arrives; what a person brought back is news.
+#[test]
+fn old_contents_that_a_person_wrote_again_do_not_give_way() {
+    for (here, arrived, row) in [
+        ("2a: 1o", "3b: 1o 2a", "3b: 1o 2a"),
+        ("1a", "1b", "2b: 1a 1b"),
+        ("2a: 1o", "2b: 1o", "3b: 1o 2a 2b"),
+    ] {
+        let (mut knowledge, mut tree) = (rows(&[("f", here)]), Tree::of(&[("f", B)]));
+        arrives(&mut knowledge, &mut tree, &[("f", arrived)], Deletions::Ask);
+        assert_eq!(rows_shown(&knowledge), [format!("f={row}")], "{here}");
+    }
+}
+
+/// A file that is written while it would be replaced, and what else is asked about it.
+#[test]
+fn what_changed_under_our_hands_is_judged_by_nothing_older() {
+    struct Writing(Tree);
+    impl Hands for Writing {
+        fn place_of(&mut self, path: &TreePath) -> Place {
+            self.0.place_of(path)
+        }
+        fn look(&mut self, path: &TreePath) -> Look {
+            self.0.look(path)
+        }
+        fn put(&mut self, path: &TreePath, _: &Version, _: Source, _: Content) -> Put {
+            self.0.files.insert(path.clone(), content(b'e'));
+            Put::Changed
+        }
+    }
+    let mut knowledge = Knowledge::new(1);
+    ask(&mut knowledge, Question { why: Why::OutsideScan, ..question("1a", 1) });
+    ask(&mut knowledge, Question { why: Why::OutsideScan, ..question("2-: 1b", 2) });
+    let mut tree = Writing(Tree::of(&[]));
+    reconsider(&mut knowledge, &mut tree, Deletions::Apply, 1);
+    reconsider(&mut knowledge, &mut tree, Deletions::Apply, 1);
+    assert_eq!(rows_shown(&knowledge), ["f=1e:"], "it was not written over that deletion");
+    assert_eq!(knowledge.questions.len(), 2);
 }
 
 #[test]
