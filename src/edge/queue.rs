@@ -282,7 +282,7 @@ impl Queue {
         // A whole digest needs no listing.
         if let Some(sha256) = statement::hex(id.as_bytes())
             && let Some(record) = self.record(&sha256)?
-            && let Some(entry) = self.entry(sha256, &record)?
+            && let Some(entry) = self.entry(sha256, record)?
         {
             return Ok(entry);
         }
@@ -532,11 +532,7 @@ impl Queue {
     /// Returns what is noted of the digest; a note that cannot be read is none.
     fn record(&self, sha256: &[u8; 32]) -> Result<Option<Record>, QueueError> {
         let path = self.meta_path(sha256);
-        match read_short(&path) {
-            Ok(text) => Ok(Record::parse(&text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(at(&path)(error)),
-        }
+        Record::read(read_short(&path), &path)
     }
 
     /// Writes the note; without `replace` only where there is none that can be read: `false` says
@@ -618,8 +614,11 @@ fn digest_in_name(name: &[u8]) -> Option<[u8; 32]> {
     if named { statement::hex(digits) } else { None }
 }
 
+/// Bytes of a digest that are an entry's short id.
+const SHORT_ID_BYTES: usize = 6;
+
 fn short_id(sha256: &[u8; 32]) -> String {
-    hex(sha256).chars().take(12).collect()
+    hex(sha256.split_at(SHORT_ID_BYTES).0)
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@
 //! where it is, and reported.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::disk::{at, mtime_ms, names, now_ms, open_checked, remove_file, sync_dir};
+use super::disk::{Folder, at, mtime_ms, names, now_ms, open_checked, remove_file, sync_dir};
 use super::judge::{is_cut_short, is_volume};
 use super::listing::{Records, in_parallel};
 use super::parts::{is_volume_cut_short, whole_of_volume};
@@ -56,9 +57,9 @@ impl Queue {
         let mut signatures = Vec::new();
         let mut settled = HashSet::new();
         let mut is_changed = false;
-        let names = names(&dir)?;
-        let found =
-            in_parallel(&names, |name| self.look_at(&dir.join(name), name.as_bytes(), records))?;
+        let mut names = names(&dir)?;
+        let folder = Folder::open(dir.clone())?;
+        let found = in_parallel(&mut names, |name| self.look_at(&folder, name, records))?;
         for (name, found) in names.iter().zip(found) {
             if let Found::Settled(sha256) = found {
                 settled.insert(sha256);
@@ -91,8 +92,13 @@ impl Queue {
     }
 
     /// Whether a file in `new/` is an entry as it should be; finishes what a crash left.
-    fn look_at(&self, path: &Path, name: &[u8], records: &Records) -> Result<Found, QueueError> {
-        let Some(sha256) = digest_in_name(name) else { return Ok(Found::Other) };
+    fn look_at(
+        &self,
+        folder: &Folder,
+        name: &OsStr,
+        records: &Records,
+    ) -> Result<Found, QueueError> {
+        let Some(sha256) = digest_in_name(name.as_bytes()) else { return Ok(Found::Other) };
         let read;
         let record = match records.get(&sha256) {
             Some(record) => record,
@@ -103,14 +109,10 @@ impl Queue {
                 record
             }
         };
-        if path != self.waiting_path(&sha256, record.sealed) {
+        if name.as_bytes() != file_name(&sha256, record.sealed).as_bytes() {
             return Ok(Found::Other);
         }
-        let Ok(meta) = fs::symlink_metadata(path) else { return Ok(Found::Gone) };
-        let sound = meta.is_file()
-            && meta.nlink() == 1
-            && meta.uid() == rustix::process::geteuid().as_raw()
-            && meta.len() == record.size_bytes;
+        let Some(sound) = folder.is_ours(name, record.size_bytes) else { return Ok(Found::Gone) };
         if sound && !record.state.waits() {
             self.finish(&sha256, record)?;
         }

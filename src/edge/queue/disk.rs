@@ -1,13 +1,14 @@
 //! The queue's own ways with files: durable, private, and never through a link.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, renameat_with};
 
 use super::QueueError;
 
@@ -45,12 +46,52 @@ pub(super) fn names(dir: &Path) -> Result<Vec<OsString>, QueueError> {
     names.map(|name| Ok(name.map_err(at(dir))?.file_name())).collect()
 }
 
+/// A folder that is open: what lies in it is reached by its name alone, which is the short way where
+/// that is much.
+pub(super) struct Folder {
+    fd: OwnedFd,
+    path: PathBuf,
+    account: u32,
+}
+
+impl Folder {
+    pub(super) fn open(path: PathBuf) -> Result<Folder, QueueError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(&path, flags, Mode::empty()).map_err(|e| at(&path)(e.into()))?;
+        Ok(Folder { fd, path, account: rustix::process::geteuid().as_raw() })
+    }
+
+    /// Returns the path of what has this name in it.
+    pub(super) fn path_of(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Reads a short file of our own.
+    pub(super) fn read_short(&self, name: &str) -> io::Result<Vec<u8>> {
+        read_short_in(self.fd.as_fd(), Path::new(name))
+    }
+
+    /// Whether a regular file of ours with no other name, and as long as that, has this name; `None`
+    /// where nothing has it.
+    pub(super) fn is_ours(&self, name: &OsStr, size_bytes: u64) -> Option<bool> {
+        let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        let is_ours = is_file && stat.st_nlink == 1 && stat.st_uid == self.account;
+        Some(is_ours && u64::try_from(stat.st_size) == Ok(size_bytes))
+    }
+}
+
 /// Reads a short file of our own: without asking first how long it is, as [`fs::read`] does.
 pub(super) fn read_short(path: &Path) -> io::Result<Vec<u8>> {
+    read_short_in(CWD, path)
+}
+
+fn read_short_in(folder: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
     const USUAL_BYTES: usize = 2 << 10;
+    let fd = rustix::fs::openat(folder, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut bytes = Vec::with_capacity(USUAL_BYTES);
     // What has a bound is not asked for its length.
-    File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
+    File::from(fd).take(u64::MAX).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -3,14 +3,15 @@
 //! A note is read once, however long the queue; the folders are listed, not asked name by name.
 
 use std::collections::{HashMap, HashSet};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::adopt::Adopted;
-use super::disk::{exists, names, now_ms};
+use super::disk::{Folder, exists, names, now_ms};
 use super::record::Record;
 use super::room::Tally;
-use super::{Entry, EntryState, Listing, Queue, QueueError, hex, short_id};
+use super::{Entry, EntryState, Listing, Queue, QueueError, SHORT_ID_BYTES, hex, short_id};
 use crate::format::statement;
 
 /// Threads that read notes.
@@ -45,8 +46,8 @@ impl Queue {
         self.prune_refused()?;
         let signed = digests_in(&self.dir.join("sigs"))?.into_iter().collect();
         let seen = Seen { signed, settled };
-        let records: Vec<([u8; 32], Record)> = records.into_iter().collect();
-        let mut entries = in_parallel(&records, |(sha256, record)| {
+        let mut records: Vec<([u8; 32], Record)> = records.into_iter().collect();
+        let entries = in_parallel(&mut records, |(sha256, record)| {
             self.entry_seen(*sha256, record, Some(&seen))
         })?;
         let mut tally = Tally::default();
@@ -59,15 +60,20 @@ impl Queue {
             tally.recounted_ms = now_ms();
             *held = tally;
         })?;
-        let mut entries: Vec<Entry> = entries.drain(..).flatten().collect();
+        let mut entries: Vec<Entry> = entries.into_iter().flatten().collect();
         entries.sort_unstable_by_key(|entry| (entry.received_ms, entry.sha256));
         lengthen_ids(&mut entries);
         Ok(Listing { entries, strays })
     }
 
     fn records(&self) -> Result<Records, QueueError> {
-        let digests = digests_in(&self.dir.join("meta"))?;
-        let records = in_parallel(&digests, |sha256| self.record(sha256))?;
+        let dir = self.dir.join("meta");
+        let mut digests = digests_in(&dir)?;
+        let meta = Folder::open(dir)?;
+        let records = in_parallel(&mut digests, |sha256| {
+            let name = hex(&*sha256);
+            Record::read(meta.read_short(&name), &meta.path_of(name))
+        })?;
         let found = digests.into_iter().zip(records);
         Ok(found.filter_map(|(sha256, record)| Some((sha256, record?))).collect())
     }
@@ -76,16 +82,17 @@ impl Queue {
     pub(super) fn entry(
         &self,
         sha256: [u8; 32],
-        record: &Record,
+        mut record: Record,
     ) -> Result<Option<Entry>, QueueError> {
-        self.entry_seen(sha256, record, None)
+        self.entry_seen(sha256, &mut record, None)
     }
 
-    /// Does as [`Queue::entry`], and asks nothing again that was just seen.
+    /// Does as [`Queue::entry`], and asks nothing again that was just seen. Takes the texts out of the
+    /// note.
     fn entry_seen(
         &self,
         sha256: [u8; 32],
-        record: &Record,
+        record: &mut Record,
         seen: Option<&Seen>,
     ) -> Result<Option<Entry>, QueueError> {
         let path = match record.state {
@@ -111,6 +118,9 @@ impl Queue {
         };
         let judged_all = record.judged == signatures.len();
         let again = state == EntryState::Held && !judged_all;
+        if again {
+            record.reason.clear();
+        }
         Ok(Some(Entry {
             id: short_id(&sha256),
             sha256,
@@ -118,13 +128,13 @@ impl Queue {
             path,
             size_bytes: record.size_bytes,
             received_ms: record.received_ms,
-            from: record.from.clone(),
-            message_id: record.message_id.clone(),
-            title: record.title.clone(),
-            origin: record.origin.clone(),
-            visit: record.visit.clone(),
+            from: mem::take(&mut record.from),
+            message_id: mem::take(&mut record.message_id),
+            title: mem::take(&mut record.title),
+            origin: mem::take(&mut record.origin),
+            visit: mem::take(&mut record.visit),
             serial: record.serial,
-            reason: if again { String::new() } else { record.reason.clone() },
+            reason: mem::take(&mut record.reason),
             signatures,
             sealed: record.sealed,
         }))
@@ -138,20 +148,22 @@ fn digests_in(dir: &Path) -> Result<Vec<[u8; 32]>, QueueError> {
 }
 
 /// Does something for each item, in its order, on as many processors as that is worth.
-pub(super) fn in_parallel<T: Sync, R: Send>(
-    items: &[T],
-    each: impl Fn(&T) -> Result<R, QueueError> + Sync,
+pub(super) fn in_parallel<T: Send, R: Send>(
+    items: &mut [T],
+    each: impl Fn(&mut T) -> Result<R, QueueError> + Sync,
 ) -> Result<Vec<R>, QueueError> {
     let threads = thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX));
     let share = items.len().div_ceil(threads).max(SHARE_MIN);
     let each = &each;
     thread::scope(|scope| {
-        let mut shares = items.chunks(share);
+        let mut shares = items.chunks_mut(share);
         let first = shares.next().unwrap_or_default();
         let others: Vec<_> = shares
-            .map(|items| scope.spawn(move || items.iter().map(each).collect::<Result<Vec<_>, _>>()))
+            .map(|items| {
+                scope.spawn(move || items.iter_mut().map(each).collect::<Result<Vec<_>, _>>())
+            })
             .collect();
-        let mut done = first.iter().map(each).collect::<Result<Vec<_>, _>>()?;
+        let mut done = first.iter_mut().map(each).collect::<Result<Vec<_>, _>>()?;
         for other in others {
             done.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }
@@ -161,13 +173,10 @@ pub(super) fn in_parallel<T: Sync, R: Send>(
 
 /// Gives its whole digest to each entry whose short id another one has too.
 pub(super) fn lengthen_ids(entries: &mut [Entry]) {
+    let short = |entry: &Entry| entry.sha256.first_chunk::<SHORT_ID_BYTES>().copied();
     let mut seen = HashSet::new();
-    let twice: HashSet<String> = entries
-        .iter()
-        .filter(|entry| !seen.insert(entry.id.clone()))
-        .map(|entry| entry.id.clone())
-        .collect();
-    for entry in entries.iter_mut().filter(|entry| twice.contains(&entry.id)) {
+    let twice: HashSet<_> = entries.iter().map(short).filter(|id| !seen.insert(*id)).collect();
+    for entry in entries.iter_mut().filter(|entry| twice.contains(&short(entry))) {
         entry.id = hex(&entry.sha256);
     }
 }

@@ -1,7 +1,10 @@
 //! The note that the queue keeps of an entry: text, one KEYWORD TAB value a line.
 
-use super::disk::now_ms;
-use super::{Arrival, Entry, EntryState, Judgement, Known, Spooled};
+use std::io;
+use std::path::Path;
+
+use super::disk::{at, now_ms};
+use super::{Arrival, Entry, EntryState, Judgement, Known, QueueError, Spooled};
 use crate::format::digest::hex;
 use crate::format::note::{text_of, values_of};
 use crate::format::statement;
@@ -94,27 +97,41 @@ impl Record {
         text_of(&lines)
     }
 
+    /// Returns the note that was `read` at `path`; one that is not there, or cannot be what is there,
+    /// is none.
+    pub(super) fn read(
+        read: io::Result<Vec<u8>>,
+        path: &Path,
+    ) -> Result<Option<Record>, QueueError> {
+        match read {
+            Ok(text) => Ok(Record::parse(&text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(at(path)(error)),
+        }
+    }
+
     /// Reads what [`Record::text`] wrote; `None` where that cannot be what is there.
     pub(super) fn parse(text: &[u8]) -> Option<Record> {
         let values = values_of(text);
         let bytes = |keyword: &str| values.get(keyword).unwrap_or_default();
         let text = |keyword: &str| String::from_utf8_lossy(bytes(keyword)).into_owned();
+        let word = |keyword: &str| str::from_utf8(bytes(keyword)).unwrap_or_default();
         Some(Record {
-            state: EntryState::of_word(&text("state"))?,
-            size_bytes: text("size").parse().ok()?,
-            received_ms: text("received").parse().ok()?,
+            state: EntryState::of_word(word("state"))?,
+            size_bytes: word("size").parse().ok()?,
+            received_ms: word("received").parse().ok()?,
             from: text("from"),
             message_id: text("message-id"),
             title: text("title"),
             origin: text("origin"),
             visit: text("visit"),
-            serial: text("serial").parse().unwrap_or(0),
+            serial: word("serial").parse().unwrap_or(0),
             reason: text("reason"),
-            judged: text("judged").parse().unwrap_or(0),
-            known: Known::of_word(&text("known")),
-            sealed: text("sealed") == "yes",
+            judged: word("judged").parse().unwrap_or(0),
+            known: Known::of_word(word("known")),
+            sealed: word("sealed") == "yes",
             dropped: bytes("dropped").to_vec(),
-            unread: text("unread") == "yes",
+            unread: word("unread") == "yes",
             inside: statement::hex(bytes("inside")),
         })
     }
