@@ -6,8 +6,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::edge::push::{Level, Memory, Push, Source, SourceFile};
 use crate::edge::ssh::{
-    Asker, Job, Line, Manner, Note, Sftp, SshFault, Stop, Sums, Terms, Tool, absolute, copy_by_scp,
-    fetch, join, look_at, make_folders, replace, set_marks, split, stage, sums, try_folders,
+    Job, Line, Manner, Note, Sftp, SshFault, Stop, Sums, Terms, Tool, absolute, copy_by_scp, fetch,
+    join, look_at, make_folders, replace, set_marks, split, stage, sums, try_folders, verifier,
     verify,
 };
 use crate::format::digest::sha256_of;
@@ -462,14 +462,14 @@ impl Errand<'_> {
         let manner = Manner { tag: &tag, with_sha256: false };
         let mut open = |at: usize| File::open(&copies[at].file.path);
         self.note.write(&jobs, &tag)?;
-        let asker = Asker::start(line, Tool::Cksum)?;
+        let asker = verifier(line, jobs.len())?;
         let mut staged = stage(sftp, &jobs, &manner, &mut open, &mut |bytes| {
             self.progress.add(bytes);
         })?;
         // What is on its way arrives, whoever wants an end.
         let mut placed = sftp
             .undisturbed(|sftp| {
-                verify(line, asker, sftp, &mut staged)?;
+                verify(asker, sftp, &mut staged)?;
                 let sound = copies.iter().zip(&staged).filter_map(|(copy, staged)| {
                     Some((staged.as_ref().ok()?.temporary.as_slice(), copy.job.target.as_slice()))
                 });

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use crate::edge::ssh::{
     Aside, Asker, CHANGED, Displaced, Each, Job, Keeping, Kept, Manner, Note, SshFault, Staged,
-    Tool, create, discard, join, keep_all, look_at, make_folders, prune_kept, put_aside, release,
-    split, stage, swap, verify,
+    create, discard, join, keep_all, look_at, make_folders, prune_kept, put_aside, release, split,
+    stage, swap, verifier, verify,
 };
 use crate::edge::state::State;
 use crate::format::sftp::Kind;
@@ -125,7 +125,7 @@ impl Hand<'_> {
         let mut told = |bytes| self.progress.add(bytes);
         let Errand { line, sftp, .. } = &mut self.errand;
         self.note.write(&jobs, &tag)?;
-        let asker = Asker::start(line, Tool::Cksum)?;
+        let asker = verifier(line, jobs.len())?;
         let staged = stage(sftp, &jobs, &manner, &mut open, &mut told)?;
         // What is on its way arrives, whoever wants an end.
         let stop = sftp.ignore_stop();
@@ -146,8 +146,8 @@ impl Hand<'_> {
         mut staged: Each<Staged>,
     ) -> Result<Vec<End>, SshFault> {
         let mut ends: Vec<End> = operations.iter().map(|_| End::Done).collect();
-        let Errand { line, sftp, top, .. } = &mut self.errand;
-        verify(line, asker, sftp, &mut staged)?;
+        let Errand { sftp, top, .. } = &mut self.errand;
+        verify(asker, sftp, &mut staged)?;
         let mut ready: Vec<(usize, Staged)> = Vec::new();
         for (at, staged) in staged.into_iter().enumerate() {
             match staged {

@@ -14,7 +14,6 @@ mod scp;
 mod sftp;
 mod stage;
 mod sums;
-mod sync;
 mod walk;
 
 pub use aside::{
@@ -27,7 +26,7 @@ pub use line::{Line, SshFault, Terms};
 pub use observe::{Observation, digests, observe};
 pub use scp::{below, copy_by_scp};
 pub use sftp::{Sftp, Stop};
-pub use stage::{Each, Job, Manner, Staged, create, discard, replace, stage, verify};
+pub use stage::{Each, Job, Manner, Staged, create, discard, replace, stage, verifier, verify};
 pub use sums::{Asker, Sums, Tool, sums};
 pub use walk::{Walked, absolute, look_at, make_folders, set_marks, try_folders, walk};
 

@@ -91,7 +91,8 @@ fn compare(
         .map(|(job, _)| temporary(&job.target, tag))
         .collect();
     let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
-    let Sums::Cksums(there) = sums(line, &names, Tool::Cksum, &Stop::default())? else {
+    let Sums::Cksums { sums: there, .. } = sums(line, &names, Tool::Cksum, &Stop::default())?
+    else {
         return Ok(());
     };
     let mut there = there.into_iter();

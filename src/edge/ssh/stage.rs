@@ -12,13 +12,14 @@ use sha2::{Digest, Sha256};
 
 use crate::format::cksum::Cksum;
 use crate::format::digest::hex;
-use crate::format::sftp::{Attributes, Code, OPEN_NEW, Reply, Request, Status, parse_room};
+use crate::format::sftp::{
+    Attributes, Code, OPEN_NEW, OPEN_READ, Reply, Request, Status, parse_room,
+};
 
-use super::fetch::fetch;
+use super::fetch::{Fetched, fetch};
 use super::line::{Line, SshFault};
 use super::sftp::{REFUSED, Sftp, said};
-use super::sums::{Asker, Sums};
-use super::sync::sync_together;
+use super::sums::{Asker, Sums, Tool};
 use super::{join, split};
 
 /// Files that are on their way at once.
@@ -126,26 +127,36 @@ pub fn create(sftp: &mut Sftp, pairs: &[(&[u8], &[u8])]) -> Result<Each<()>, Ssh
     ended_well(sftp, pairs, replies)
 }
 
-/// Asks the host, by an asker for [`Tool::Cksum`](super::Tool), what arrived; what is not what was
-/// sent is removed there, and what is, is on the disk there afterwards.
+/// Starts what [`verify`] asks about so many files: that takes as long as a login, and can be done while
+/// they are on their way.
+///
+/// # Errors
+/// ssh cannot be run.
+pub fn verifier(line: &Line, files: usize) -> Result<Asker, SshFault> {
+    let tool = if files > SYNCED_EACH_MAX { Tool::CksumAndSync } else { Tool::Cksum };
+    Asker::start(line, tool)
+}
+
+/// Asks the host, by a [`verifier`], what arrived; what is not what was sent is removed there, and
+/// what is, is on the disk there afterwards.
 ///
 /// # Errors
 /// The connection ended.
 pub fn verify(
-    line: &Line,
     asker: Asker,
     sftp: &mut Sftp,
     staged: &mut [Result<Staged, String>],
 ) -> Result<(), SshFault> {
     let paths: Vec<Vec<u8>> = staged.iter().flatten().map(|s| s.temporary.clone()).collect();
     let paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
-    let there: Vec<Option<(u32, u64)>> = match asker.ask(&paths, sftp.stop())? {
-        Sums::Cksums(sums) => sums,
+    let (there, is_on_disk) = match asker.ask(&paths, sftp.stop())? {
+        Sums::Cksums { sums, is_on_disk } => (sums, is_on_disk),
         // Where no command may be run, it is read back.
-        _ => fetch(sftp, &paths, &mut |_| Ok(None), &mut |_| {})?
-            .into_iter()
-            .map(|read| read.ok().map(|read| (read.cksum, read.size_bytes)))
-            .collect(),
+        _ => {
+            let read = fetch(sftp, &paths, &mut |_| Ok(None), &mut |_| {})?;
+            let sum = |read: Fetched| (read.cksum, read.size_bytes);
+            (read.into_iter().map(|read| read.ok().map(sum)).collect(), false)
+        }
     };
     let mut there = there.into_iter();
     let mut bad = Vec::new();
@@ -157,9 +168,28 @@ pub fn verify(
         }
     }
     discard(sftp, &bad.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
-    if staged.len() > SYNCED_EACH_MAX {
+    if staged.len() > SYNCED_EACH_MAX && !is_on_disk {
         let sound: Vec<&[u8]> = staged.iter().flatten().map(|s| s.temporary.as_slice()).collect();
-        sync_together(line, sftp, &sound)?;
+        sync_each(sftp, &sound)?;
+    }
+    Ok(())
+}
+
+/// Brings files to the disk one by one, where no command can bring all of them.
+fn sync_each(sftp: &mut Sftp, files: &[&[u8]]) -> Result<(), SshFault> {
+    if !sftp.greeting().syncs {
+        return Ok(());
+    }
+    let attributes = Attributes::default();
+    let open = |path| Request::Open { path, flags: OPEN_READ, attributes };
+    for some in files.chunks(FILES_MAX) {
+        let opened = sftp.ask_all(some.iter().map(|path| open(*path)))?;
+        let handles: Vec<Vec<u8>> = opened
+            .into_iter()
+            .filter_map(|reply| if let Reply::Handle(handle) = reply { Some(handle) } else { None })
+            .collect();
+        sftp.ask_all(handles.iter().map(|handle| Request::Sync(handle)))?;
+        sftp.ask_all(handles.iter().map(|handle| Request::Close(handle)))?;
     }
     Ok(())
 }

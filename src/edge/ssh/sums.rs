@@ -13,6 +13,9 @@ use super::sftp::Stop;
 pub enum Tool {
     /// `cksum`: whether a copy arrived whole. It takes far less time than a digest.
     Cksum,
+    /// The same, and then `sync`: what arrived is brought to the disk, all of it at once. One by one,
+    /// as SFTP can, every file waits for the disk by itself.
+    CksumAndSync,
     /// `sha256sum`, or `shasum` or `sha256`: what a file is.
     Sha256,
 }
@@ -20,8 +23,13 @@ pub enum Tool {
 /// What a host said of files, in the order of the names; `None` is nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sums {
-    /// Sums and sizes.
-    Cksums(Vec<Option<(u32, u64)>>),
+    /// Of [`Tool::Cksum`] and [`Tool::CksumAndSync`].
+    Cksums {
+        /// Sums and sizes.
+        sums: Vec<Option<(u32, u64)>>,
+        /// Whether all of it was brought to the disk.
+        is_on_disk: bool,
+    },
     /// Digests.
     Digests(Vec<Option<[u8; 32]>>),
     /// No command can be run there, or it has no such program.
@@ -32,8 +40,20 @@ pub enum Sums {
 /// not taken for an answer.
 const MARK: &[u8] = b"remsync: sums follow\n";
 
+/// What is printed last, when all is on the disk.
+const SYNCED: &[u8] = b"remsync: it is on the disk\n";
+
 const CKSUM: &str = "exec sh -c 'command -v cksum >/dev/null && command -v xargs >/dev/null && \
                      echo \"remsync: sums follow\" && exec xargs -0 cksum'";
+/// `sync` is given the folders, each of which stands for the file system that it is on; one that knows
+/// no names brings everything.
+const CKSUM_AND_SYNC: &str = "exec sh -c 'command -v cksum >/dev/null && \
+                              command -v xargs >/dev/null && echo \"remsync: sums follow\" && \
+                              xargs -0 sh -c \"cksum \\\"\\$@\\\"; last=; for f do d=\\${f%/*}; \
+                              [ \\\"\\$d\\\" = \\\"\\$last\\\" ] || \
+                              { printf \\\"%s\\\\0\\\" \\\"\\${d:-/}\\\"; last=\\$d; }; done | \
+                              { xargs -0 sync -f || sync; } 2>/dev/null\" sh && \
+                              echo \"remsync: it is on the disk\"'";
 const SHA256: &str = "exec sh -c 'if command -v sha256sum >/dev/null; then s=sha256sum; elif \
                       command -v shasum >/dev/null; then s=\"shasum -a 256\"; else exit 1; fi; \
                       command -v xargs >/dev/null && echo \"remsync: sums follow\" && \
@@ -66,6 +86,7 @@ impl Asker {
     pub fn start(line: &Line, tool: Tool) -> Result<Asker, SshFault> {
         let words = match tool {
             Tool::Cksum => CKSUM,
+            Tool::CksumAndSync => CKSUM_AND_SYNC,
             Tool::Sha256 => SHA256,
         };
         Ok(Asker { running: line.start_command(words)?, tool })
@@ -109,9 +130,10 @@ fn answer_bytes_max(paths: &[&[u8]]) -> u64 {
 /// be read.
 fn parse(mut lines: &[u8], paths: &[&[u8]], tool: Tool) -> Sums {
     match tool {
-        Tool::Cksum => Sums::Cksums(
-            paths.iter().map(|path| take(&mut lines, path, |l| cksum_line(l, path))).collect(),
-        ),
+        Tool::Cksum | Tool::CksumAndSync => {
+            let sums = paths.iter().map(|path| take(&mut lines, path, |l| cksum_line(l, path)));
+            Sums::Cksums { sums: sums.collect(), is_on_disk: lines.ends_with(SYNCED) }
+        }
         Tool::Sha256 => Sums::Digests(
             paths.iter().map(|path| take(&mut lines, path, |l| digest_line(l, path))).collect(),
         ),
@@ -213,15 +235,20 @@ mod tests {
         }
         let paths: [&[u8]; 5] = [b"/a", b"/gone", b"/new\nline", b"/b\\c", b"/last"];
         let text = "7 3 /a\n8 4 /new\nline\n9 5 /b\\c\n10 6 /other\n";
-        let expected = Sums::Cksums(vec![Some((7, 3)), None, Some((8, 4)), Some((9, 5)), None]);
-        assert_eq!(parse(text.as_bytes(), &paths, Tool::Cksum), expected);
+        let sums = vec![Some((7, 3)), None, Some((8, 4)), Some((9, 5)), None];
+        for (end, is_on_disk) in [("", false), ("remsync: it is on the disk\n", true)] {
+            let text = format!("{text}{end}");
+            let expected = Sums::Cksums { sums: sums.clone(), is_on_disk };
+            assert_eq!(parse(text.as_bytes(), &paths, Tool::CksumAndSync), expected);
+        }
     }
 
     #[test]
     fn what_is_no_answer_is_none() {
         let paths: [&[u8]; 1] = [b"/a"];
         for text in ["", "x", "7", "7 3 /ab\n", "-1 3 /a\n", "99999999999 1 /a\n", "7 3 /a"] {
-            assert_eq!(parse(text.as_bytes(), &paths, Tool::Cksum), Sums::Cksums(vec![None]));
+            let none = Sums::Cksums { sums: vec![None], is_on_disk: false };
+            assert_eq!(parse(text.as_bytes(), &paths, Tool::Cksum), none);
             assert_eq!(parse(text.as_bytes(), &paths, Tool::Sha256), Sums::Digests(vec![None]));
         }
     }
