@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 use support::sshd::{Hosts, Rules};
@@ -242,7 +242,7 @@ fn both_sides_are_brought_together_by_what_they_agreed_on() {
 
     // What was replaced is kept, here and there, and a run can be undone.
     let kept = |top: &Path| {
-        let ran = std::process::Command::new("grep").args(["-rl", "the first"]).arg(top).output();
+        let ran = Command::new("grep").args(["-rl", "the first"]).arg(top).output();
         String::from_utf8(ran.unwrap().stdout).unwrap().lines().count()
     };
     assert!(kept(&net.there(1).join(".remsync.d/kept")) >= 2, "mine, gone-here");
@@ -285,8 +285,7 @@ fn what_changed_since_the_check_is_held() {
     assert_eq!(net.read_there(1, "new").as_deref(), Some("theirs"));
     assert_eq!(net.home.text("up-here"), "third");
     assert_eq!(net.home.text("down-here"), "third");
-    let left =
-        std::process::Command::new("find").arg(net.there(1)).args(["-name", "*.tmp"]).output();
+    let left = Command::new("find").arg(net.there(1)).args(["-name", "*.tmp"]).output();
     assert_eq!(String::from_utf8_lossy(&left.unwrap().stdout), "", "temporary files");
 }
 
@@ -317,8 +316,7 @@ fn what_changes_on_a_host_in_the_last_moment_stays() {
     ran.with(1);
     assert_eq!(net.read_there(1, "f").as_deref(), Some("edited"));
     assert_eq!(net.read_there(1, "other").as_deref(), Some("second"));
-    let left =
-        std::process::Command::new("find").arg(net.there(1)).args(["-name", "in-*"]).output();
+    let left = Command::new("find").arg(net.there(1)).args(["-name", "in-*"]).output();
     assert_eq!(String::from_utf8_lossy(&left.unwrap().stdout), "", "nothing lies about");
     assert_eq!(net.plan(), plan_of(&[("f@1", "conflict waits")]));
 }
@@ -601,6 +599,45 @@ fn programs_on_hosts_that_say_too_much_or_nothing() {
     assert_eq!(output.status.code(), Some(2));
 }
 
+#[test]
+fn a_host_whose_disk_is_full() {
+    let net = Net::plain(&[1, 2]);
+    net.home.write("a", "one");
+    net.home.write("old", vec![1; 3_000_000]);
+    let small = net.there(1);
+    let mount = ["-t", "tmpfs", "-o", "size=1m", "none"];
+    let mounted = Command::new("mount").args(mount).arg(&small).output();
+    if !mounted.is_ok_and(|ran| ran.status.success()) {
+        eprintln!("nothing can be mounted here: not tried");
+        return;
+    }
+    // What is to be replaced stays as it is.
+    net.write_there(1, "kept", "as it was");
+    net.home.write("kept", "as it was");
+    let before = net.synchronise();
+    net.home.write("kept", vec![2; 2_000_000]);
+    let (document, status) = net.synchronise();
+    let kept = net.read_there(1, "kept");
+    let there = names_below(&small);
+    let unmounted = Command::new("umount").arg(&small).status();
+    assert!(unmounted.is_ok_and(|status| status.success()));
+    assert_eq!(before.1, 2, "{:#}", before.0);
+    assert_eq!(status, 2, "{document:#}");
+    assert!(document.to_string().contains("no room left"), "{document:#}");
+    assert_eq!(kept.as_deref(), Some("as it was"));
+    assert_eq!(there, ["a", "kept"], "what did not fit is removed: {document:#}");
+    net.expect_equal(2);
+}
+
+/// The files below a folder.
+fn names_below(folder: &Path) -> Vec<String> {
+    let found = Command::new("find").arg(folder).args(["-type", "f", "-printf", "%P\\n"]).output();
+    let found = String::from_utf8(found.unwrap().stdout).unwrap();
+    let mut names: Vec<String> = found.lines().map(str::to_owned).collect();
+    names.sort();
+    names
+}
+
 /// The one that is far away is looked at through the other, and only so.
 #[test]
 fn a_host_behind_another() {
@@ -823,7 +860,7 @@ fn what_is_no_file_in_its_place_is_not_known() {
     std::os::unix::fs::symlink(&sink, there.join("link")).unwrap();
     fs::create_dir(there.join("folder")).unwrap();
     let pipe = there.join("pipe");
-    assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
     std::os::unix::fs::symlink(net.world.path(), there.join("above")).unwrap();
     fs::write(there.join("over"), "a file").unwrap();
     assert_eq!(net.plan(), plan_of(&[("gone@1", "delete-here")]));

@@ -8,6 +8,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -445,6 +446,111 @@ fn many_files_are_synced_at_once() {
     let seen = fs::read_to_string(bin.join("sync.seen")).unwrap();
     assert_eq!(seen.lines().filter(|name| name.starts_with(".remsync-")).count(), 40, "{seen}");
     assert!(!seen.lines().any(|name| name.starts_with('f')), "before they are in their places");
+}
+
+/// A program on a host, for it alone.
+fn script_of(fleet: &Fleet, name: &str, script: &str) -> PathBuf {
+    let bin = fleet.home.top.join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let file = bin.join(name);
+    fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    file
+}
+
+/// What the disk there did to one file between its arrival and the look at it.
+#[test]
+fn what_does_not_arrive_whole_takes_no_place() {
+    let mut fleet = Fleet::new(&[2]);
+    let damage = "[ -e \"$0.done\" ] || { echo more >>\"$1\"; touch \"$0.done\"; }\nexec /usr/bin/cksum \"$@\"";
+    let cksum = script_of(&fleet, "cksum", damage);
+    let lines = format!("SetEnv PATH={}:/usr/bin:/bin", cksum.parent().unwrap().display());
+    fleet.hosts.start("127.0.0.1", &Rules { lines, ..Rules::default() });
+    for name in ["a", "b", "c"] {
+        fleet.home.write(name, "new");
+    }
+    let there = fleet.there("127.0.0.1");
+    fs::create_dir_all(&there).unwrap();
+    for name in ["a", "b", "c"] {
+        fs::write(there.join(name), "the old one").unwrap();
+    }
+    fleet.map_tree("127.0.0.1");
+    fleet.connect(&[entry("127.0.0.1"), entry("127.0.0.2")]);
+    let (document, status) = fleet.push_json(&[]);
+    assert_eq!(status, 2, "{document:#}");
+    let told = host(&document, "127.0.0.1");
+    assert_eq!(told["sent"], 2, "{document:#}");
+    assert!(told["error"].as_str().unwrap().contains("did not arrive whole"), "{document:#}");
+    let texts = ["a", "b", "c"].map(|name| fs::read_to_string(there.join(name)).unwrap());
+    assert_eq!(texts.iter().filter(|text| *text == "new").count(), 2, "{texts:?}");
+    assert_eq!(texts.iter().filter(|text| *text == "the old one").count(), 1, "{texts:?}");
+    assert_eq!(temporary_files_in(&there), Vec::<String>::new());
+    fleet.expect_equal("127.0.0.2");
+    fleet.push(&["--retry-failed"]).done();
+    fleet.expect_equal("127.0.0.1");
+}
+
+/// A host is begun with when one before it has its files.
+#[test]
+fn as_many_hosts_at_a_time_as_is_said() {
+    let server = ["/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server"];
+    let server = server.into_iter().find(|path| std::path::Path::new(path).exists());
+    let server = server.expect("no sftp-server: install openssh-sftp-server");
+    let mut fleet = Fleet::new(&[]);
+    let script = format!("date +%s%3N >>\"$0.seen\"; sleep 1.5; exec {server}");
+    let subsystem = script_of(&fleet, "sftp", &script);
+    let lines = format!("Subsystem sftp {}", subsystem.display());
+    fleet.home.write("f", "1");
+    let addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3"];
+    for address in addresses {
+        let lines = lines.clone();
+        fleet.hosts.start(address, &Rules { lines, without_sftp: true, ..Rules::default() });
+        fleet.map_tree(address);
+    }
+    fleet.connect(&addresses.map(entry));
+    let settings = "[DEFAULT]\nnumber_of_connections = 2\n";
+    fs::write(fleet.conf.join("config.ini"), settings).unwrap();
+    fleet.push(&[]).done();
+    let seen = fs::read_to_string(subsystem.with_extension("seen")).unwrap();
+    let mut began_ms: Vec<u64> = seen.lines().map(|line| line.parse().unwrap()).collect();
+    began_ms.sort_unstable();
+    let [first, second, third] = began_ms[..] else { panic!("{seen}") };
+    assert!(second - first < 1_500, "two at once: {seen}");
+    assert!(third - first >= 1_500, "and no third: {seen}");
+    addresses.iter().for_each(|address| fleet.expect_equal(address));
+}
+
+/// The private half of the key is nowhere else.
+#[test]
+fn a_key_that_only_an_agent_has() {
+    let fleet = Fleet::new(&[1]);
+    fleet.home.write("f", "1");
+    let keys = fleet.hosts.config().parent().unwrap().to_owned();
+    let socket = keys.join("agent");
+    let mut command = std::process::Command::new("ssh-agent");
+    let mut agent = command.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(10);
+    while !socket.exists() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let mut command = std::process::Command::new("ssh-add");
+    command.arg("-q").arg(keys.join("key")).env("SSH_AUTH_SOCK", &socket);
+    assert!(command.status().unwrap().success());
+    fs::remove_file(keys.join("key")).unwrap();
+    let push = |socket: &std::path::Path| {
+        let mut command = fleet.home.command(support::REMSYNC);
+        command.arg("push").arg(fleet.conf.join("config.ini")).env("SSH_AUTH_SOCK", socket);
+        command.output().unwrap()
+    };
+    let without = push(&keys.join("none"));
+    let with = push(&socket);
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    let told = String::from_utf8_lossy(&without.stderr);
+    assert_eq!(without.status.code(), Some(2), "{told}");
+    assert!(told.contains("denied") || told.contains("lets us in"), "{told}");
+    assert_eq!(with.status.code(), Some(0), "{}", String::from_utf8_lossy(&with.stderr));
+    fleet.expect_equal("127.0.0.1");
 }
 
 #[test]
