@@ -416,18 +416,25 @@ fn a_host_with_sftp_only_and_one_without() {
     assert!(fleet.log("scp_error").contains("old SCP protocol"));
 }
 
+/// A program on a host, for it alone.
+fn script_of(fleet: &Fleet, name: &str, script: &str) -> PathBuf {
+    let bin = fleet.home.top.join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let file = bin.join(name);
+    fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    file
+}
+
 /// More than a few files are brought to the disk by the host's own program, before they take their
 /// places; where none may be run, one by one.
 #[test]
 fn many_files_are_synced_at_once() {
     let mut fleet = Fleet::new(&[]);
-    let bin = fleet.home.top.join("bin");
-    fs::create_dir(&bin).unwrap();
-    let script = "#!/bin/sh\nfor d in \"$@\"; do [ ! -d \"$d\" ] || ls -A \"$d\"; done >>\"$0.seen\" 2>/dev/null\n\
-                  exec /usr/bin/sync \"$@\"\n";
-    fs::write(bin.join("sync"), script).unwrap();
-    fs::set_permissions(bin.join("sync"), fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("SetEnv PATH={}:/usr/bin:/bin", bin.display());
+    let script = "for d in \"$@\"; do [ ! -d \"$d\" ] || ls -A \"$d\"; done >>\"$0.seen\" 2>/dev/null\n\
+                  exec /usr/bin/sync \"$@\"";
+    let sync = script_of(&fleet, "sync", script);
+    let path = format!("SetEnv PATH={}:/usr/bin:/bin", sync.parent().unwrap().display());
     fleet.hosts.start("127.0.0.1", &Rules { lines: path, ..Rules::default() });
     let only = Rules { lines: "ForceCommand internal-sftp".into(), ..Rules::default() };
     fleet.hosts.start("127.0.0.2", &only);
@@ -443,19 +450,9 @@ fn many_files_are_synced_at_once() {
         assert_eq!(host(&document, address)["sent"], 40, "{document:#}");
         fleet.expect_equal(address);
     }
-    let seen = fs::read_to_string(bin.join("sync.seen")).unwrap();
+    let seen = fs::read_to_string(sync.with_extension("seen")).unwrap();
     assert_eq!(seen.lines().filter(|name| name.starts_with(".remsync-")).count(), 40, "{seen}");
     assert!(!seen.lines().any(|name| name.starts_with('f')), "before they are in their places");
-}
-
-/// A program on a host, for it alone.
-fn script_of(fleet: &Fleet, name: &str, script: &str) -> PathBuf {
-    let bin = fleet.home.top.join("bin");
-    fs::create_dir_all(&bin).unwrap();
-    let file = bin.join(name);
-    fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
-    file
 }
 
 /// What the disk there did to one file between its arrival and the look at it.
