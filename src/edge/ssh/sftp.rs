@@ -190,7 +190,7 @@ impl Sftp {
         &mut self,
         requests: impl ExactSizeIterator<Item = Request<'r>>,
     ) -> Result<Vec<Reply>, SshFault> {
-        const WINDOW: usize = 256;
+        const WINDOW: usize = 1_024;
         let count = requests.len();
         let first = self.next.wrapping_add(1);
         let mut replies: Vec<Option<Reply>> = vec![None; count];

@@ -22,10 +22,10 @@ use super::sftp::{REFUSED, Sftp, said};
 use super::sums::{Asker, Sums, Tool};
 use super::{join, split};
 
-/// Files that are on their way at once.
-const FILES_MAX: usize = 64;
+/// Files that are on their way at once: old servers have a hundred open.
+const FILES_MAX: usize = 96;
 /// Requests that are.
-const REQUESTS_MAX: usize = 256;
+const REQUESTS_MAX: usize = 512;
 /// Bytes that are.
 const BYTES_MAX: usize = 8 << 20;
 /// Files that are brought to the disk one by one, as they come; more of them all at once.
