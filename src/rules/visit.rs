@@ -556,8 +556,9 @@ fn spot_of(hands: &mut dyn Hands, path: &TreePath) -> Spot {
 }
 
 /// Enters what is on the disk where it can be seen. It may be what arrives, where that is newer than
-/// the row, or what an open question is about: a processing that was killed may have put it there, or
-/// a person. Else it is a version of a person here: who wrote older contents again wants them.
+/// the row or than what an open question is about, or that itself: a processing that was killed may
+/// have put it there, or a person. Else it is a version of a person here: who wrote older contents
+/// again wants them.
 fn see_spot(
     knowledge: &mut Knowledge,
     path: &TreePath,
@@ -567,7 +568,11 @@ fn see_spot(
 ) {
     let (Place::Inside | Place::Sensitive, Some(disk)) = (spot.place, spot.disk) else { return };
     let row = knowledge.rows.get(path);
-    let is_over = |arriving: &Lineage| row.is_none_or(|row| arriving.history.has(&row.version));
+    let is_over = |arriving: &Lineage| {
+        let has = |version| arriving.history.has(version);
+        row.is_none_or(|row| has(&row.version))
+            || knowledge.questions.on(path).any(|open| has(&open.version))
+    };
     let arriving = arriving.filter(|it| it.version.content == disk && is_over(it));
     let is_it = |open: &&Question| open.version.content == disk;
     let question = knowledge.questions.on(path).find(is_it).cloned();

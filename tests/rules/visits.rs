@@ -312,6 +312,16 @@ fn old_contents_that_a_person_wrote_again_do_not_give_way() {
     }
 }
 
+/// A person wrote what a question is about, a newer version came over that, and the run was killed.
+#[test]
+fn what_came_over_a_question_is_what_arrives() {
+    let (mut knowledge, mut tree) = (rows(&[("f", "2a: 1o")]), Tree::of(&[("f", B)]));
+    ask(&mut knowledge, question("1e", 1));
+    arrives(&mut knowledge, &mut tree, &[("f", "2b: 1e")], Deletions::Ask);
+    assert_eq!(rows_shown(&knowledge), ["f=2b: 1e 1o 2a"]);
+    assert!(knowledge.questions.is_empty());
+}
+
 /// A file that is written while it would be replaced, and what else is asked about it.
 #[test]
 fn what_changed_under_our_hands_is_judged_by_nothing_older() {
