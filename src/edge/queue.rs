@@ -532,7 +532,7 @@ impl Queue {
     /// Returns what is noted of the digest; a note that cannot be read is none.
     fn record(&self, sha256: &[u8; 32]) -> Result<Option<Record>, QueueError> {
         let path = self.meta_path(sha256);
-        Record::read(read_short(&path), &path)
+        Record::read(read_short(&path), || path)
     }
 
     /// Writes the note; without `replace` only where there is none that can be read: `false` says

@@ -72,7 +72,7 @@ impl Queue {
         let meta = Folder::open(dir)?;
         let records = in_parallel(&mut digests, |sha256| {
             let name = hex(&*sha256);
-            Record::read(meta.read_short(&name), &meta.path_of(name))
+            Record::read(meta.read_short(&name), || meta.path_of(&name))
         })?;
         let found = digests.into_iter().zip(records);
         Ok(found.filter_map(|(sha256, record)| Some((sha256, record?))).collect())

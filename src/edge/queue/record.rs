@@ -1,7 +1,7 @@
 //! The note that the queue keeps of an entry: text, one KEYWORD TAB value a line.
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::disk::{at, now_ms};
 use super::{Arrival, Entry, EntryState, Judgement, Known, QueueError, Spooled};
@@ -97,16 +97,16 @@ impl Record {
         text_of(&lines)
     }
 
-    /// Returns the note that was `read` at `path`; one that is not there, or cannot be what is there,
-    /// is none.
+    /// Returns the note that was `read` at a path, which is asked for where that failed; one that is
+    /// not there, or cannot be what is there, is none.
     pub(super) fn read(
         read: io::Result<Vec<u8>>,
-        path: &Path,
+        path: impl FnOnce() -> PathBuf,
     ) -> Result<Option<Record>, QueueError> {
         match read {
             Ok(text) => Ok(Record::parse(&text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(at(path)(error)),
+            Err(error) => Err(at(&path())(error)),
         }
     }
 
