@@ -47,13 +47,13 @@ const CKSUM: &str = "exec sh -c 'command -v cksum >/dev/null && command -v xargs
                      echo \"remsync: sums follow\" && exec xargs -0 cksum'";
 /// `sync` is given the folders, each of which stands for the file system that it is on; one that knows
 /// no names brings everything.
-const CKSUM_AND_SYNC: &str = "exec sh -c 'command -v cksum >/dev/null && \
-                              command -v xargs >/dev/null && echo \"remsync: sums follow\" && \
-                              xargs -0 sh -c \"cksum \\\"\\$@\\\"; last=; for f do d=\\${f%/*}; \
-                              [ \\\"\\$d\\\" = \\\"\\$last\\\" ] || \
-                              { printf \\\"%s\\\\0\\\" \\\"\\${d:-/}\\\"; last=\\$d; }; done | \
-                              { xargs -0 sync -f || sync; } 2>/dev/null\" sh && \
-                              echo \"remsync: it is on the disk\"'";
+const CKSUM_AND_SYNC: &str = concat!(
+    r#"exec sh -c 'command -v cksum >/dev/null && command -v xargs >/dev/null && "#,
+    r#"echo "remsync: sums follow" && xargs -0 sh -c "cksum \"\$@\"; "#,
+    r#"last=; for f do d=\${f%/*}; "#,
+    r#"[ \"\$d\" = \"\$last\" ] || { printf \"%s\\0\" \"\${d:-/}\"; last=\$d; }; done | "#,
+    r#"{ xargs -0 sync -f || sync; } 2>/dev/null" sh && echo "remsync: it is on the disk"'"#,
+);
 const SHA256: &str = "exec sh -c 'if command -v sha256sum >/dev/null; then s=sha256sum; elif \
                       command -v shasum >/dev/null; then s=\"shasum -a 256\"; else exit 1; fi; \
                       command -v xargs >/dev/null && echo \"remsync: sums follow\" && \
