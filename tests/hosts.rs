@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 use support::sshd::{Hosts, Rules};
 use support::terminal::Terminal;
-use support::{Home, World, tree_value};
+use support::{Home, SmallDisk, World, program, tree_value};
 
 /// A project with hosts as sites.
 struct Net {
@@ -295,12 +295,10 @@ fn what_changed_since_the_check_is_held() {
 fn what_changes_on_a_host_in_the_last_moment_stays() {
     let world = World::new();
     let bin = world.path().join("bin");
-    fs::create_dir(&bin).unwrap();
     let script = "#!/bin/sh\n/usr/bin/sha256sum \"$@\"\ncd \"$(dirname \"$0\")\" || exit\n\
                   [ -e armed ] || exit 0\ntarget=$(cat armed)\nrm armed\nprintf edited >new\n\
                   mv new \"$target\"\n";
-    fs::write(bin.join("sha256sum"), script).unwrap();
-    fs::set_permissions(bin.join("sha256sum"), fs::Permissions::from_mode(0o755)).unwrap();
+    program(&bin, "sha256sum", script);
     let lines = format!("SetEnv PATH={}:/usr/bin:/bin", bin.display());
     let net = Net::new(&[(1, Rules { lines, ..Rules::default() })]);
     net.home.write("f", "first");
@@ -503,16 +501,8 @@ fn hosts_that_answer_what_nobody_asked() {
     ];
     let mut net = Net::plain(&[1]);
     for (number, (_, body, _)) in (2..).zip(&table) {
-        let script = net.world.path().join(format!("server-{number}"));
-        fs::write(
-            &script,
-            format!(
-                "#!/usr/bin/perl
-{body}"
-            ),
-        )
-        .unwrap();
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let (name, text) = (format!("server-{number}"), format!("#!/usr/bin/perl\n{body}"));
+        let script = program(net.world.path(), &name, &text);
         let lines = format!("Subsystem sftp {}", script.display());
         let rules = Rules { without_sftp: true, lines, ..Rules::default() };
         net.hosts.start(&format!("127.0.0.{number}"), &rules);
@@ -538,17 +528,7 @@ fn programs_on_hosts_that_say_too_much_or_nothing() {
     let world = World::new();
     let rules = |name: &str, script: &str| {
         let bin = world.path().join(name);
-        fs::create_dir(&bin).unwrap();
-        fs::write(
-            bin.join("sha256sum"),
-            format!(
-                "#!/bin/sh
-{script}
-"
-            ),
-        )
-        .unwrap();
-        fs::set_permissions(bin.join("sha256sum"), fs::Permissions::from_mode(0o755)).unwrap();
+        program(&bin, "sha256sum", &format!("#!/bin/sh\n{script}\n"));
         let lines = format!("SetEnv PATH={}:/usr/bin:/bin", bin.display());
         Rules { lines, ..Rules::default() }
     };
@@ -574,8 +554,7 @@ fn programs_on_hosts_that_say_too_much_or_nothing() {
         std::os::unix::fs::symlink(format!("/usr/bin/{name}"), few.join(name)).unwrap();
     }
     let script = "#!/bin/sh\necho \"$@\" >>\"$0.seen\"\nexec /usr/bin/shasum \"$@\"\n";
-    fs::write(few.join("shasum"), script).unwrap();
-    fs::set_permissions(few.join("shasum"), fs::Permissions::from_mode(0o755)).unwrap();
+    program(&few, "shasum", script);
     let lines = format!("SetEnv PATH={}", few.display());
     let net = Net::new(&[(1, Rules { lines, ..Rules::default() })]);
     net.home.write("f", "first");
@@ -605,12 +584,7 @@ fn a_host_whose_disk_is_full() {
     net.home.write("a", "one");
     net.home.write("old", vec![1; 3_000_000]);
     let small = net.there(1);
-    let mount = ["-t", "tmpfs", "-o", "size=1m", "none"];
-    let mounted = Command::new("mount").args(mount).arg(&small).output();
-    if !mounted.is_ok_and(|ran| ran.status.success()) {
-        eprintln!("nothing can be mounted here: not tried");
-        return;
-    }
+    let Some(disk) = SmallDisk::mount(&small) else { return };
     // What is to be replaced stays as it is.
     net.write_there(1, "kept", "as it was");
     net.home.write("kept", "as it was");
@@ -619,8 +593,7 @@ fn a_host_whose_disk_is_full() {
     let (document, status) = net.synchronise();
     let kept = net.read_there(1, "kept");
     let there = names_below(&small);
-    let unmounted = Command::new("umount").arg(&small).status();
-    assert!(unmounted.is_ok_and(|status| status.success()));
+    drop(disk);
     assert_eq!(before.1, 2, "{:#}", before.0);
     assert_eq!(status, 2, "{document:#}");
     assert!(document.to_string().contains("no room left"), "{document:#}");
@@ -672,7 +645,6 @@ fn a_host_behind_another() {
 #[test]
 fn a_slow_host() {
     let net = Net::plain(&[1, 2]);
-    let script = net.world.path().join("slowly");
     // What goes there goes in pieces of 20,000 bytes, ten a second.
     let text = format!(
         "#!/usr/bin/env bash\nexec 3<>/dev/tcp/127.0.0.2/{}\ncat <&3 &\n\
@@ -680,8 +652,7 @@ fn a_slow_host() {
          cat \"$0.$$\" >&3\nsleep 0.1\ndone\n",
         net.hosts.port()
     );
-    fs::write(&script, text).unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let script = program(net.world.path(), "slowly", &text);
     let command = format!("Host 127.0.0.2\nProxyCommand {}\n", script.display());
     net.hosts.write_config(&command);
     let noise: Vec<u8> =
@@ -917,11 +888,9 @@ fn a_dry_run_and_a_plan_of_ones_own() {
 fn the_display_opens_in_the_browser() {
     let net = Net::plain(&[]);
     let bin = net.world.path().join("bin");
-    fs::create_dir(&bin).unwrap();
     let opened = net.world.path().join("opened");
     let script = format!("#!/bin/sh\necho \"$1\" >{0}.new && mv {0}.new {0}\n", opened.display());
-    fs::write(bin.join("xdg-open"), script).unwrap();
-    fs::set_permissions(bin.join("xdg-open"), fs::Permissions::from_mode(0o755)).unwrap();
+    program(&bin, "xdg-open", &script);
     let path = format!("{}:/usr/bin:/bin", bin.display());
     for (words, begins) in [
         (

@@ -7,12 +7,11 @@ mod support;
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use support::archive::noise;
-use support::{DELIVER, Home, World};
+use support::{DELIVER, Home, World, program};
 
 /// What the test does with a mail of ours that is on its way: it gets lost, and is told of.
 struct Lost {
@@ -372,9 +371,7 @@ fn what_sendmail_took_may_come_back() {
     let (a, b) = world.pair();
     in_step(&a, &b);
     let kept = a.top.join("kept.eml");
-    let mailer = a.top.join("mailer");
-    fs::write(&mailer, format!("#!/bin/sh\ncat > '{}'\n", kept.display())).unwrap();
-    fs::set_permissions(&mailer, fs::Permissions::from_mode(0o755)).unwrap();
+    let mailer = program(&a.top, "mailer", &format!("#!/bin/sh\ncat > '{}'\n", kept.display()));
     let transport = format!("sendmail:{}", mailer.display());
     a.write("note.txt", "by sendmail\n");
     let mut command = a.command(support::REMSYNC);

@@ -5,11 +5,10 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use support::{Home, World};
+use support::{Home, World, program};
 
 /// A home whose mailer is a script: it answers with the number in `answer`, keeps every mail that
 /// it was given in `given/`, and delivers what it answers 0 for.
@@ -32,9 +31,7 @@ impl Site {
              [ \"$code\" = 0 ] || echo 'not today' >&2\nexit $code\n",
             post = post.display(),
         );
-        let mailer = home.top.join("mailer");
-        fs::write(&mailer, script).unwrap();
-        fs::set_permissions(&mailer, fs::Permissions::from_mode(0o755)).unwrap();
+        program(&home.top, "mailer", &script);
         let site = Site { home };
         site.answers(0);
         site.hooks("", "");

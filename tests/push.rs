@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::sshd::{Hosts, PASSWORD, Rules, may_have_accounts};
-use support::{Home, Ran, World, tree_value};
+use support::{Home, Ran, SmallDisk, World, program, tree_value};
 
 /// A folder with `config.ini` and its kin, and hosts.
 struct Fleet {
@@ -418,12 +418,14 @@ fn a_host_with_sftp_only_and_one_without() {
 
 /// A program on a host, for it alone.
 fn script_of(fleet: &Fleet, name: &str, script: &str) -> PathBuf {
-    let bin = fleet.home.top.join("bin");
-    fs::create_dir_all(&bin).unwrap();
-    let file = bin.join(name);
-    fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
-    file
+    program(&fleet.home.top.join("bin"), name, &format!("#!/bin/sh\n{script}\n"))
+}
+
+/// The server that speaks SFTP by itself.
+fn sftp_server() -> &'static str {
+    let places = ["/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server"];
+    let place = places.into_iter().find(|path| std::path::Path::new(path).exists());
+    place.expect("no sftp-server: install openssh-sftp-server")
 }
 
 /// More than a few files are brought to the disk by the host's own program, before they take their
@@ -436,8 +438,11 @@ fn many_files_are_synced_at_once() {
     let sync = script_of(&fleet, "sync", script);
     let path = format!("SetEnv PATH={}:/usr/bin:/bin", sync.parent().unwrap().display());
     fleet.hosts.start("127.0.0.1", &Rules { lines: path, ..Rules::default() });
-    let only = Rules { lines: "ForceCommand internal-sftp".into(), ..Rules::default() };
-    fleet.hosts.start("127.0.0.2", &only);
+    // No command but this, which says what it is asked to do.
+    let only = format!("exec {} -e -l DEBUG3 2>>\"$0.seen\"", sftp_server());
+    let only = script_of(&fleet, "only", &only);
+    let lines = format!("ForceCommand {}", only.display());
+    fleet.hosts.start("127.0.0.2", &Rules { lines, ..Rules::default() });
     for number in 0..40 {
         fleet.home.write(format!("d{}/f{number}", number % 3), "x");
     }
@@ -453,6 +458,11 @@ fn many_files_are_synced_at_once() {
     let seen = fs::read_to_string(sync.with_extension("seen")).unwrap();
     assert_eq!(seen.lines().filter(|name| name.starts_with(".remsync-")).count(), 40, "{seen}");
     assert!(!seen.lines().any(|name| name.starts_with('f')), "before they are in their places");
+    let seen = fs::read_to_string(only.with_extension("seen")).unwrap();
+    let at = |words: &str| seen.match_indices(words).map(|(at, _)| at).collect::<Vec<_>>();
+    let (synced, placed) = (at(": fsync "), at("posix-rename old"));
+    assert_eq!((synced.len(), placed.len()), (40, 40), "{seen}");
+    assert!(synced.last() < placed.first(), "before they are in their places");
 }
 
 /// What the disk there did to one file between its arrival and the look at it.
@@ -490,11 +500,8 @@ fn what_does_not_arrive_whole_takes_no_place() {
 /// A host is begun with when one before it has its files.
 #[test]
 fn as_many_hosts_at_a_time_as_is_said() {
-    let server = ["/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server"];
-    let server = server.into_iter().find(|path| std::path::Path::new(path).exists());
-    let server = server.expect("no sftp-server: install openssh-sftp-server");
     let mut fleet = Fleet::new(&[]);
-    let script = format!("date +%s%3N >>\"$0.seen\"; sleep 1.5; exec {server}");
+    let script = format!("date +%s%3N >>\"$0.seen\"; sleep 1.5; exec {}", sftp_server());
     let subsystem = script_of(&fleet, "sftp", &script);
     let lines = format!("Subsystem sftp {}", subsystem.display());
     fleet.home.write("f", "1");
@@ -557,21 +564,13 @@ fn a_full_disk_is_said() {
     fleet.home.write("big", vec![1; 3_000_000]);
     let small = fleet.there("127.0.0.1");
     fs::create_dir_all(&small).unwrap();
-    let mounted = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=1m", "none"])
-        .arg(&small)
-        .output();
-    if !mounted.is_ok_and(|ran| ran.status.success()) {
-        eprintln!("nothing can be mounted here: not tried");
-        return;
-    }
+    let Some(disk) = SmallDisk::mount(&small) else { return };
     fleet.hosts.start("127.0.0.1", &Rules::default());
     fleet.map_tree("127.0.0.1");
     fleet.connect(&[entry("127.0.0.1"), entry("127.0.0.2")]);
     let (document, status) = fleet.push_json(&[]);
     let names: Vec<_> = fs::read_dir(&small).unwrap().flatten().map(|e| e.file_name()).collect();
-    let unmounted = std::process::Command::new("umount").arg(&small).status();
-    assert!(unmounted.is_ok_and(|status| status.success()));
+    drop(disk);
     assert_eq!(status, 2);
     let error = host(&document, "127.0.0.1")["error"].as_str().unwrap();
     assert!(error.contains("big: ") && error.contains("no room left"), "{document:#}");

@@ -15,7 +15,7 @@ use support::trust::{
     deliver, drop_all, mail, pack, packed_anew, processed, ssh_key, ssh_sign, ssh_verifies, tool,
     trusting_pair, try_tool,
 };
-use support::{Home, World};
+use support::{Home, World, program};
 
 /// What waits in the maildir of a home, as text.
 fn mails_as_text(home: &Home) -> String {
@@ -543,9 +543,7 @@ fn mailer_that_takes(home: &Home, world: &World, mails: usize) {
         count = count.display(),
         post = post.display(),
     );
-    let mailer = home.top.join("mailer");
-    fs::write(&mailer, script).unwrap();
-    fs::set_permissions(&mailer, fs::Permissions::from_mode(0o755)).unwrap();
+    let mailer = program(&home.top, "mailer", &script);
     let settings =
         format!("[mail]\ntransport = \"sendmail:{}\"\nsize_max_bytes = 40000\n", mailer.display());
     fs::write(home.top.join("config.toml"), settings).unwrap();

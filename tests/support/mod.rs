@@ -330,6 +330,41 @@ pub fn tree_value(top: &Path) -> BTreeMap<OsString, FileValue> {
     files
 }
 
+/// Makes a program of a script, in a folder that is made too.
+pub fn program(folder: &Path, name: &str, script: &str) -> PathBuf {
+    fs::create_dir_all(folder).unwrap();
+    let file = folder.join(name);
+    fs::write(&file, script).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    file
+}
+
+/// A disk of a megabyte at a folder, until it is dropped.
+pub struct SmallDisk<'f>(&'f Path);
+
+impl SmallDisk<'_> {
+    /// Mounts it; `None` for whoever may not, which root may.
+    #[allow(clippy::print_stderr, reason = "what is not tried is said")]
+    pub fn mount(folder: &Path) -> Option<SmallDisk<'_>> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(folder).stderr(Stdio::null());
+        if !mount.status().is_ok_and(|status| status.success()) {
+            assert!(!rustix::process::geteuid().is_root(), "nothing can be mounted");
+            eprintln!("skipped: only root may mount");
+            return None;
+        }
+        Some(SmallDisk(folder))
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(self.0).status();
+        let is_done = unmounted.is_ok_and(|status| status.success());
+        assert!(is_done || std::thread::panicking(), "it cannot be unmounted");
+    }
+}
+
 /// Everything below these places, the project's own files left out: names, kinds and modes; of what is
 /// no folder also sizes, times, targets of links, contents.
 pub fn fingerprint(places: &[&Path]) -> String {
