@@ -890,6 +890,53 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_under_an_entry_s_name_is_looked_at() {
+        type Change = fn(&Path);
+        let table: [(&str, Change, Option<&str>); 4] = [
+            ("as it was", |_| {}, None),
+            (
+                "another name",
+                |path| fs::hard_link(path, path.with_extension("other")).unwrap(),
+                Some("it has other names too"),
+            ),
+            (
+                "a link",
+                |path| {
+                    fs::rename(path, path.parent().unwrap().join("../moved")).unwrap();
+                    std::os::unix::fs::symlink("../moved", path).unwrap();
+                },
+                Some("a symbolic link"),
+            ),
+            (
+                "other bytes",
+                |path| fs::write(path, b"longer than it was").unwrap(),
+                Some("no package, or not yet all of one"),
+            ),
+        ];
+        for (name, change, stray) in table {
+            let (_dir, queue) = queue(ROOMY);
+            deliver(&queue, b"x", sound(), Known::Proved);
+            let path = only(&queue).path.unwrap();
+            change(&path);
+            let strays = queue.listing().unwrap().strays;
+            let why = strays.iter().find(|(stray, _)| *stray == path).map(|(_, why)| why.as_str());
+            assert_eq!(why, stray, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_was_held_is_new_once_there_is_more_to_judge() {
+        let (_dir, queue) = queue(ROOMY);
+        deliver(&queue, b"x", sound(), Known::Proved);
+        queue.hold(&only(&queue), "not trusted").unwrap();
+        assert_eq!(only(&queue).reason, "not trusted");
+        let name = format!("{}.sig", only(&queue).path.unwrap().display());
+        fs::write(name, b"a signature").unwrap();
+        let entry = only(&queue);
+        assert_eq!((entry.state, entry.reason.as_str()), (EntryState::New, ""));
+    }
+
+    #[test]
     fn a_signature_has_a_bound() {
         let (_dir, queue) = queue(ROOMY);
         deliver(&queue, b"x", sound(), Known::Proved);
