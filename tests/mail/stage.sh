@@ -219,4 +219,7 @@ cat >>/etc/postfix/master.cf <<'R'
 127.0.0.1:2552 inet n - n - - smtpd
   -o message_size_limit=20000 -o relay_domains=tiny.example
 R
+# A mail that comes round again while its last try is still put away lies in the queue of what is
+# new until the queue manager is woken; here that is each second too, not each 300.
+postconf -M 'qmgr/unix=qmgr unix n - n 1 1 qmgr'
 postfix start 2>"$work/said" || { cat "$work/said" >&2; exit 1; }
