@@ -143,6 +143,7 @@
 //! | [`format::project`] | `.remsync` |
 //! | [`format::ledger`] | what `.remsync` has no place for |
 //! | [`format::base`] | both, of which only some rows are kept |
+//! | [`format::sections`] | what a thousand rows say, in a line |
 //! | [`format::identities`] | what remotes said of who takes part |
 //! | [`format::journal`] | what was learnt since |
 //! | [`format::runs`] | what each command did |

@@ -8,6 +8,7 @@ use crate::edge::state::{State, StateError};
 use crate::edge::tree::{Kind, Look as LookAt, Root, Scan, Scanning, Seen, Unknown};
 use crate::format::base::Sieve;
 use crate::format::orders::is_writable;
+use crate::format::sections::{FilesDigest, Section};
 use crate::model::TreePath;
 use crate::model::knowledge::Row;
 use crate::model::project::{Format, Identity, Project};
@@ -15,7 +16,7 @@ use crate::model::verdict::Place;
 use crate::model::version::Content;
 use crate::rules::classic;
 use crate::rules::observe::{Differences, Look, compare};
-use crate::rules::quiet::is_quiet;
+use crate::rules::quiet::{are_told, is_quiet};
 use crate::rules::select::{Selection, is_sensitive};
 
 use super::outcome::{Failure, Outcome, counted, tell};
@@ -256,6 +257,33 @@ impl Sieve for Sifting<'_, '_, '_, '_> {
             self.scanning.leave_out(at);
         }
         !is_quiet
+    }
+
+    fn passes(&mut self, project: &Project, section: &Section) -> bool {
+        let Some(digest) = section.digest else { return false };
+        if self.is_other || !are_told(section.changed, &project.knowledge.remotes) {
+            return false;
+        }
+        self.scanning.go_past(section.last.as_bytes());
+        let files = self.scanning.files();
+        let from = files.search(section.first.as_bytes()).unwrap_or_else(|at| at);
+        let to = files.search(section.last.as_bytes()).map_or_else(|at| at, |at| at + 1);
+        if (to - from) as u64 != section.files {
+            return false;
+        }
+        let mut found = FilesDigest::default();
+        for at in from..to {
+            // What is not hashed yet has a signature that no file of this format has.
+            if let Some(file) = files.found(at) {
+                found.add(files.path(at), &file.signature);
+            }
+        }
+        let is_quiet = found.finish() == digest;
+        if is_quiet {
+            (from..to).for_each(|at| self.scanning.leave_out(at));
+            self.next = to;
+        }
+        is_quiet
     }
 }
 

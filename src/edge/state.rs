@@ -16,6 +16,7 @@
 //! (Renaming two files cannot be one step, and a `.remsync` of one state with the ledger of another
 //! would give each remote its neighbour's words.)
 
+mod sections;
 mod some;
 
 pub use some::Locked;

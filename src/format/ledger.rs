@@ -24,11 +24,11 @@
 //! ```
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Seek, Write};
 
 use super::digest::hex;
 use super::orders::is_writable;
-use super::statement::{self, Lines, Statement, TextFault, Words};
+use super::statement::{self, Lines, Place, Statement, TextFault, Words};
 use crate::model::knowledge::{Cell, Correspondence, Question, Received, Row, Sent, Why, Word};
 use crate::model::limits::{GENERATION_MAX, PACKAGE_MEMBERS_MAX};
 use crate::model::project::{Format, Project};
@@ -86,45 +86,11 @@ pub fn parse_into(
     file: &str,
 ) -> Result<(), TextFault> {
     let mut reading = Reading::new(project);
-    read_into(&mut reading, reader, file, &mut |_| Ok(()))?;
+    let mut lines = LedgerLines::new(reader, file);
+    while let Some(line) = lines.next_line()? {
+        reading.take_in_ledger(&line)?;
+    }
     reading.finish();
-    Ok(())
-}
-
-/// Reads a ledger to its end; `beside` is shown each line `row` before it is taken in.
-pub(crate) fn read_into(
-    reading: &mut Reading<'_>,
-    reader: impl BufRead,
-    file: &str,
-    beside: &mut dyn FnMut(&Statement<'_>) -> Result<(), TextFault>,
-) -> Result<(), TextFault> {
-    let mut lines = Lines::new(reader, file);
-    let mut is_ended = false;
-    while let Some(line) = lines.next_statement()? {
-        if is_ended {
-            return Err(line.fault("a line after the last"));
-        }
-        match (line.number, line.keyword) {
-            (1, b"format") if line.rest == Some(FORMAT.as_bytes()) => {}
-            (1, _) => return Err(line.fault(format!("not \"format\" TAB \"{FORMAT}\""))),
-            (_, b"end") => {
-                must_count(&line)?;
-                is_ended = true;
-            }
-            (_, keyword) => {
-                if keyword == b"row" {
-                    beside(&line)?;
-                }
-                // Only a journal has to say that a row is gone.
-                if keyword == b"gone" || !reading.take(&line)? {
-                    return Err(line.fault("an unknown keyword"));
-                }
-            }
-        }
-    }
-    if !is_ended {
-        return Err(lines.fault("it ends before its last line: it was cut short"));
-    }
     Ok(())
 }
 
@@ -212,12 +178,63 @@ pub(crate) struct Reading<'p> {
     /// The path of the last row; empty before the first.
     last_path: Vec<u8>,
     last_lacking: Option<TreePath>,
-    /// Asked of each row that is whole whether it is put in its place.
-    keeps: Option<Keeps<'p>>,
+    /// Whether a row that is whole goes to whoever reads, and not into its place.
+    is_sifting: bool,
+    /// Such a row.
+    whole: Option<(TreePath, Row)>,
 }
 
-/// Asked of a row whether it is kept, with the project as it is known before it.
-pub(crate) type Keeps<'p> = Box<dyn FnMut(&Project, &TreePath, &Row) -> bool + 'p>;
+/// The lines of a ledger, but for those that say that it is one and that it is whole.
+pub(crate) struct LedgerLines<R> {
+    lines: Lines<R>,
+    is_ended: bool,
+}
+
+impl<R: BufRead> LedgerLines<R> {
+    /// Begins a ledger; `file` is what people call it.
+    pub(crate) fn new(reader: R, file: &str) -> LedgerLines<R> {
+        LedgerLines { lines: Lines::new(reader, file), is_ended: false }
+    }
+
+    /// Returns the next line; `None` after the last.
+    pub(crate) fn next_line(&mut self) -> Result<Option<Statement<'_>>, TextFault> {
+        loop {
+            let (is_first, is_last) = match self.lines.next_statement()? {
+                None if self.is_ended => return Ok(None),
+                None => {
+                    let why = "it ends before its last line: it was cut short";
+                    return Err(self.lines.fault(why));
+                }
+                Some(line) if self.is_ended => return Err(line.fault("a line after the last")),
+                Some(line) => (line.number == 1, line.keyword == b"end"),
+            };
+            let line = self.lines.current();
+            match (is_first, is_last) {
+                (true, _) if line.keyword == b"format" && line.rest == Some(FORMAT.as_bytes()) => {}
+                (true, _) => return Err(line.fault(format!("not \"format\" TAB \"{FORMAT}\""))),
+                (false, true) => {
+                    must_count(&line)?;
+                    self.is_ended = true;
+                }
+                // The borrow of what is returned from within the loop is one of all of it.
+                (false, false) => return Ok(Some(self.lines.current())),
+            }
+        }
+    }
+
+    /// Returns the place before the line that is read next.
+    pub(crate) fn place(&self) -> Place {
+        self.lines.place()
+    }
+
+    /// Goes to a place, to read on from there.
+    pub(crate) fn go_to(&mut self, place: Place) -> Result<(), TextFault>
+    where
+        R: Seek,
+    {
+        self.lines.go_to(place)
+    }
+}
 
 impl<'p> Reading<'p> {
     /// Starts reading into `project`; questions and settled rows are always told whole.
@@ -236,13 +253,29 @@ impl<'p> Reading<'p> {
             is_lacking: false,
             last_path: Vec::new(),
             last_lacking: None,
-            keeps: None,
+            is_sifting: false,
+            whole: None,
         }
     }
 
-    /// Starts reading into `project`, and keeps only the rows of which `keeps` says so.
-    pub(crate) fn sifting(project: &'p mut Project, keeps: Keeps<'p>) -> Reading<'p> {
-        Reading { keeps: Some(keeps), ..Reading::new(project) }
+    /// Starts reading into `project`; each row that is whole goes to [`Reading::take_whole`].
+    pub(crate) fn sifting(project: &'p mut Project) -> Reading<'p> {
+        Reading { is_sifting: true, ..Reading::new(project) }
+    }
+
+    /// Takes the row that became whole with the last line, if one did.
+    pub(crate) fn take_whole(&mut self) -> Option<(TreePath, Row)> {
+        self.whole.take()
+    }
+
+    /// Puts a row in its place.
+    pub(crate) fn insert(&mut self, path: TreePath, row: Row) {
+        self.project.knowledge.rows.insert(path, row);
+    }
+
+    /// Returns what was read so far.
+    pub(crate) fn project(&self) -> &Project {
+        self.project
     }
 
     /// Takes one line in; `false` when its keyword is none of a ledger's.
@@ -263,15 +296,18 @@ impl<'p> Reading<'p> {
         Ok(true)
     }
 
+    /// Takes one line of a ledger in.
+    pub(crate) fn take_in_ledger(&mut self, line: &Statement<'_>) -> Result<(), TextFault> {
+        // Only a journal has to say that a row is gone.
+        match line.keyword == b"gone" || !self.take(line)? {
+            true => Err(line.fault("an unknown keyword")),
+            false => Ok(()),
+        }
+    }
+
     /// Puts the last row in its place.
     pub(crate) fn finish(mut self) {
         self.place_row();
-    }
-
-    /// Puts a row in its place that is of no ledger.
-    pub(crate) fn place(&mut self, path: TreePath, row: Row) {
-        self.place_row();
-        self.row = Some((path, row));
     }
 
     fn take_clock(&mut self, line: &Statement<'_>) -> Result<(), TextFault> {
@@ -424,17 +460,16 @@ impl<'p> Reading<'p> {
         remote.copied().ok_or_else(|| line.fault("not an index of one of the remotes above"))
     }
 
-    fn place_row(&mut self) {
+    /// Puts the row in its place to which no line belongs any more.
+    pub(crate) fn place_row(&mut self) {
         let Some((path, mut row)) = self.row.take() else { return };
         if std::mem::take(&mut self.is_lacking) {
             self.project.knowledge.rows.remove(&path);
             self.project.knowledge.lacking.insert(path, row.cells);
             return;
         }
-        if let Some(keeps) = &mut self.keeps {
-            if keeps(self.project, &path, &row) {
-                self.project.knowledge.rows.insert(path, row);
-            }
+        if self.is_sifting {
+            self.whole = Some((path, row));
             return;
         }
         self.project.knowledge.lacking.remove(&path);

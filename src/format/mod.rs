@@ -23,6 +23,7 @@ pub mod report;
 pub mod revoked;
 pub mod runs;
 pub mod seal_keys;
+pub mod sections;
 pub mod settings;
 pub mod sftp;
 pub mod shell_archive;

@@ -5,9 +5,9 @@
 
 use std::cmp::Ordering;
 use std::collections::btree_map::Entry;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Seek, Write};
 
-use super::statement::{self, Lines, Statement, TextFault, Words};
+use super::statement::{self, Lines, Place, Statement, TextFault, Words};
 use crate::model::knowledge::{Cell, Knowledge, Row};
 use crate::model::limits::{PATH_BYTES_MAX, PATTERNS_MAX, REMOTES_MAX, TITLE_BYTES_MAX};
 use crate::model::project::{Format, Identity, Project};
@@ -158,6 +158,25 @@ impl<R: BufRead> Listed<R> {
             is_ordered = self.pass_only(listed, found, only)?;
         }
         Ok(is_ordered)
+    }
+
+    /// Returns the place before the next file.
+    pub fn place(&self) -> Place {
+        if self.is_waiting { self.lines.before_current() } else { self.lines.place() }
+    }
+
+    /// Goes to a place that [`Listed::place`] returned, to read on from there. `false` where no file
+    /// is there, and not the end.
+    ///
+    /// # Errors
+    /// The first [`TextFault`] found.
+    pub fn go_to(&mut self, place: Place) -> Result<bool, TextFault>
+    where
+        R: Seek,
+    {
+        self.lines.go_to(place)?;
+        self.is_waiting = true;
+        self.step()
     }
 
     fn file(&self) -> Result<(TreePath, Row), TextFault> {

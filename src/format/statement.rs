@@ -4,7 +4,7 @@
 //! `ledger` and `journal` to say. Invariant: a line is bounded before it is kept, and everything
 //! malformed is answered with file, line, what and why.
 
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Read, Seek, SeekFrom, Write};
 
 use super::digest::hex_digits;
 use super::percent;
@@ -38,8 +38,19 @@ pub struct Lines<R> {
     line: Vec<u8>,
     number: u64,
     bytes: u64,
+    /// Bytes before the line that was read last.
+    begin: u64,
     lines_max: u64,
     bytes_max: u64,
+}
+
+/// A place in a text, before a line or at its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Bytes before it.
+    pub bytes: u64,
+    /// Lines before it.
+    pub lines: u64,
 }
 
 /// One line: its keyword, and the rest after the TAB.
@@ -73,6 +84,7 @@ impl<R: BufRead> Lines<R> {
             line: Vec::new(),
             number: 0,
             bytes: 0,
+            begin: 0,
             lines_max: u64::MAX,
             bytes_max: u64::MAX,
         }
@@ -95,6 +107,7 @@ impl<R: BufRead> Lines<R> {
         if length == 0 {
             return Ok(None);
         }
+        self.begin = self.bytes;
         self.bytes += length as u64;
         self.number += 1;
         strip_end(&mut self.line);
@@ -115,10 +128,34 @@ impl<R: BufRead> Lines<R> {
         self.statement()
     }
 
+    /// Returns the place before the line that was read last.
+    pub(crate) fn before_current(&self) -> Place {
+        Place { bytes: self.begin, lines: self.number.saturating_sub(1) }
+    }
+
+    /// Returns the place before the line that is read next.
+    pub(crate) fn place(&self) -> Place {
+        Place { bytes: self.bytes, lines: self.number }
+    }
+
     /// Returns the fault that something is missing at the line reached.
     pub fn fault(&self, why: impl Into<String>) -> TextFault {
         let file = self.file.clone();
         TextFault { file, line: self.number, what: String::new(), why: why.into() }
+    }
+
+    /// Goes to a place, to read on from there.
+    ///
+    /// # Errors
+    /// A [`TextFault`] when the reader fails.
+    pub(crate) fn go_to(&mut self, place: Place) -> Result<(), TextFault>
+    where
+        R: Seek,
+    {
+        let gone = self.reader.seek(SeekFrom::Start(place.bytes));
+        gone.map_err(|error| self.fault_after(format!("cannot be read: {error}")))?;
+        (self.bytes, self.number) = (place.bytes, place.lines);
+        Ok(())
     }
 
     fn fault_after(&self, why: String) -> TextFault {

@@ -8,6 +8,7 @@ use super::belief::Belief;
 use super::limits::GENERATION_MAX;
 use super::path::TreePath;
 use super::questions::Questions;
+use super::signature::Signature;
 use super::version::{Ancestor, Content, History, Version};
 
 pub use super::questions::{Question, Why};
@@ -154,6 +155,16 @@ impl Row {
             deleted_ms: 0,
             cells: vec![Cell::default(); remotes],
         }
+    }
+
+    /// Returns what the file holds, here and by its own word at every remote; `None` where they
+    /// differ, or have none.
+    pub fn agreed(&self) -> Option<Signature> {
+        let Content::File(signature) = self.version.content else { return None };
+        let has_it = |cell: &Cell| {
+            cell.word.as_ref().is_some_and(|word| word.version.content == self.version.content)
+        };
+        (self.version.generation > 0 && self.cells.iter().all(has_it)).then_some(signature)
     }
 }
 

@@ -5,33 +5,33 @@
 //! same, and [`super::status::site_standing`] says the same of every remote.
 
 use crate::model::Signature;
-use crate::model::knowledge::{Cell, Correspondence, Row};
-use crate::model::version::Content;
+use crate::model::knowledge::{Correspondence, Row};
 
 /// Whether a row of format 2.0 is quiet: the file is here as it says, every remote has the same by
 /// its own word, and all of them were told whatever changed.
 ///
 /// `found`: what a scan found of the file.
 pub fn is_quiet(row: &Row, found: Option<Signature>, remotes: &[Correspondence]) -> bool {
-    let Content::File(signature) = row.version.content else { return false };
-    let has_it = |cell: &Cell| {
-        cell.word.as_ref().is_some_and(|word| word.version.content == row.version.content)
-    };
-    let is_told = |with: &Correspondence| {
-        !with.wants_all && with.seen > 0 && row.changed <= with.seen.min(with.last)
-    };
-    row.version.generation > 0
-        && found == Some(signature)
+    let agreed = row.agreed();
+    agreed.is_some()
+        && found == agreed
         && row.cells.len() == remotes.len()
-        && row.cells.iter().all(has_it)
-        && remotes.iter().all(is_told)
+        && are_told(row.changed, remotes)
+}
+
+/// Whether all remotes were told of all that changed up to the stamp `changed`.
+pub fn are_told(changed: u64, remotes: &[Correspondence]) -> bool {
+    let is_told = |with: &Correspondence| {
+        !with.wants_all && with.seen > 0 && changed <= with.seen.min(with.last)
+    };
+    remotes.iter().all(is_told)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::knowledge::Word;
-    use crate::model::version::{History, Version};
+    use crate::model::knowledge::{Cell, Word};
+    use crate::model::version::{Content, History, Version};
 
     const HERE: Signature = Signature::Sha256 { digest: [1; 32], executable: false };
     const OTHER: Signature = Signature::Sha256 { digest: [1; 32], executable: true };

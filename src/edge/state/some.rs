@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 use super::{
     LEDGER, LEDGER_NEW, Loaded, REMSYNC, REMSYNC_NEW, SMALL_BASE_BYTES, State, StateError, current,
     io_error, journal_bytes, load, lock, must_be_project, private,
+    sections::{self, Key, New},
 };
 use crate::edge::lock::Lock;
 use crate::format::base::{self, Sieve, Sifted};
 use crate::format::journal::{self, Journal};
 use crate::format::project::Listed;
+use crate::format::sections::{Section, Sections};
 use crate::model::TreePath;
 use crate::model::knowledge::{Knowledge, Row};
 use crate::model::project::{Identity, Project};
@@ -107,8 +109,9 @@ impl Locked {
 
 fn load_some(dir: &Path, sieve: &mut dyn Sieve) -> Result<Loaded, StateError> {
     let mut asked = BTreeSet::new();
+    let mut known = None;
     loop {
-        let Some(loaded) = load_sifted(dir, sieve, &asked)? else {
+        let Some(loaded) = load_sifted(dir, sieve, &asked, &mut known)? else {
             let loaded = load(dir)?;
             sieve.begin(&loaded.project);
             return Ok(loaded);
@@ -128,11 +131,12 @@ fn load_some(dir: &Path, sieve: &mut dyn Sieve) -> Result<Loaded, StateError> {
 }
 
 /// Reads the base through `sieve`, and keeps the rows of `asked` whatever that says; `None` where
-/// it has to be read whole.
+/// it has to be read whole. `known` are the sections that an earlier reading found.
 fn load_sifted(
     dir: &Path,
     sieve: &mut dyn Sieve,
     asked: &BTreeSet<TreePath>,
+    known: &mut Option<(Key, Sections)>,
 ) -> Result<Option<Loaded>, StateError> {
     let (bytes, shown) = journal_bytes(dir)?;
     let journal = journal::parse(&bytes, &shown)?;
@@ -155,6 +159,10 @@ fn load_sifted(
     if base_bytes < SMALL_BASE_BYTES {
         return Ok(None);
     }
+    let key = Key::of([&remsync_open, &ledger_open]);
+    let of_now = known.take().filter(|(of, _)| key.as_ref() == Some(of));
+    *known = of_now.or_else(|| Some((key.clone()?, sections::known(dir, key.as_ref()?)?)));
+    let new = key.clone().filter(|_| known.is_none()).and_then(|key| New::begin(dir, key));
     let mut sieve = Asked { sieve, asked, later: None, journal: (&journal, &bytes, &shown) };
     let read = |file: File| BufReader::with_capacity(CHUNK_BYTES, file);
     let apart = journal.paths(&bytes);
@@ -163,8 +171,15 @@ fn load_sifted(
         (read(ledger_open), &ledger.display().to_string()),
         &apart,
         &mut sieve,
+        known.as_ref().map(|(_, sections)| sections),
     )?;
-    let Sifted::Project(mut project) = sifted else { return Ok(None) };
+    let Sifted::Project(mut project, found) = sifted else { return Ok(None) };
+    if let Some(found) = found {
+        if let Some(new) = new {
+            new.finish(&found);
+        }
+        *known = key.map(|key| (key, found));
+    }
     journal.replay(&mut project, &bytes, &shown)?;
     Ok(Some(Loaded { project: *project, journal, remsync: None, base_bytes, is_part: true }))
 }
@@ -192,5 +207,11 @@ impl Sieve for Asked<'_> {
     fn keeps(&mut self, project: &Project, path: &TreePath, row: &Row) -> bool {
         let known = self.later.as_ref().unwrap_or(project);
         self.sieve.keeps(known, path, row) || self.asked.contains(path)
+    }
+
+    fn passes(&mut self, project: &Project, section: &Section) -> bool {
+        let known = self.later.as_ref().unwrap_or(project);
+        let is_asked = self.asked.range(&section.first..=&section.last).next().is_some();
+        !is_asked && self.sieve.passes(known, section)
     }
 }

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::format::base::Sieve;
-use crate::model::knowledge::{Cell, Correspondence, Row, Word};
+use crate::format::sections::Section;
+use crate::model::knowledge::{Cell, Correspondence, Question, Row, Why, Word};
 use crate::model::{Address, Content, Site, Version};
 use tempfile::TempDir;
 
@@ -397,6 +398,57 @@ impl Sieve for Ending {
         self.1 += 1;
         path.to_string().ends_with(self.0)
     }
+}
+
+/// Has no need of any row.
+struct Nothing(usize);
+
+impl Sieve for Nothing {
+    fn begin(&mut self, _: &Project) {
+        self.0 = 0;
+    }
+
+    fn keeps(&mut self, _: &Project, _: &TreePath, _: &Row) -> bool {
+        self.0 += 1;
+        false
+    }
+
+    fn passes(&mut self, project: &Project, _: &Section) -> bool {
+        assert!(project.knowledge.clock == 30, "what the journal says is known");
+        true
+    }
+}
+
+#[test]
+fn what_a_question_or_the_journal_has_is_read_whatever_the_section_says() {
+    let mut whole = sample("remsync 2.0");
+    let row = whole.knowledge.rows.values().next().unwrap().clone();
+    let name =
+        |number: u64| format!("a folder of many files/file number {number:05}, of a longer name");
+    for number in 0..24_000 {
+        whole.knowledge.rows.insert(TreePath::new(name(number).as_bytes()).unwrap(), row.clone());
+    }
+    let asked = TreePath::new(name(9_999).as_bytes()).unwrap();
+    whole.knowledge.questions.push(Question {
+        path: asked.clone(),
+        version: row.version,
+        history: row.history.clone(),
+        remote: 0,
+        package: [1; 32],
+        member: None,
+        why: Why::ALL[0],
+        at_ms: 1,
+    });
+    let (dir, mut state) = created(&whole);
+    let touched = edit(&mut whole, 30);
+    state.commit(&whole, &touched).unwrap();
+    drop(state);
+    let mut sieve = Nothing(0);
+    let some = State::read_some(dir.path(), &mut sieve).unwrap();
+    let expected = |path: &TreePath| *path == asked || touched.contains(path);
+    whole.knowledge.rows.retain(|path, _| expected(path));
+    assert!(some == whole, "{:?}", some.knowledge.rows.keys().collect::<Vec<_>>());
+    assert!(sieve.0 < 3_000, "all the rest was gone past: {}", sieve.0);
 }
 
 #[test]
