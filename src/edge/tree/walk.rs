@@ -28,6 +28,8 @@ use super::{Found, Root, Unknown, hash};
 const AHEAD_OPEN_MAX: usize = 64;
 /// Folders that are listed ahead, and what is in them.
 const AHEAD_THINGS_MAX: usize = 16 << 10;
+/// Folders and what is in them, listed, for which it is worth while to go on.
+const WORTH_THINGS_MIN: usize = AHEAD_THINGS_MAX / 4;
 /// Threads: more than disks can feed would only wait.
 const THREADS_MAX: usize = 4;
 /// Files that are hashed by one thread, one after the other.
@@ -278,6 +280,7 @@ impl Yard<'_, '_> {
             if board.is_over {
                 return None;
             }
+            self.tell(&board);
             board.idle += 1;
             board = self.work.wait(board).unwrap_or_else(PoisonError::into_inner);
             board.idle -= 1;
@@ -299,7 +302,15 @@ impl Yard<'_, '_> {
         board.ready_open += usize::from(listed.folder.is_some());
         board.ready_things += listed.things.len() + 1;
         board.ready.insert(number, listed);
-        if board.awaited == Some(number) {
+        // Not for each folder: that would wake whoever goes in order as often.
+        if board.ready_things >= WORTH_THINGS_MIN {
+            self.tell(&board);
+        }
+    }
+
+    /// Wakes whoever waits for a folder, if it is listed.
+    fn tell(&self, board: &Board) {
+        if board.awaited.is_some_and(|number| board.ready.contains_key(&number)) {
             self.listed.notify_one();
         }
     }
