@@ -130,6 +130,30 @@ fn what_is_not_read_changes_no_answer() {
 }
 
 #[test]
+fn another_choice_of_files_is_looked_at_anew() {
+    let world = World::in_memory();
+    let (a, _) = pair(&world);
+    let not_known = |what: &str| {
+        let said = a.run(&["status"]).done();
+        let index = a.tree.join(".remsync.d/index");
+        let known = fs::read(&index).unwrap();
+        fs::remove_file(&index).unwrap();
+        assert_eq!(a.run(&["status"]).done(), said, "{what}");
+        fs::write(&index, known).unwrap();
+        let tally = said.lines().last().unwrap().to_owned();
+        let (_, rest) = tally.split_once(" files").unwrap();
+        rest.trim_start_matches(", ").trim_end_matches(" not known now").parse().unwrap_or(0)
+    };
+    assert_eq!(not_known("all"), 0);
+    a.run(&["create", "ignore", ".*/0007f*"]).done();
+    assert_eq!(not_known("an ignore"), 1);
+    a.run(&["delete", "ignore", ".*/0007f*"]).done();
+    assert_eq!(not_known("none"), 0);
+    a.run(&["create", "scan", "*/*/*/*/*[0-4]f*"]).done();
+    assert_eq!(not_known("a scan"), FILES / 2);
+}
+
+#[test]
 fn who_lost_his_state_is_told_of_all() {
     let world = World::in_memory();
     let (a, b) = pair(&world);

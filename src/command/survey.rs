@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use crate::edge::state::{State, StateError};
-use crate::edge::tree::{Kind, Look as LookAt, Root, Scan, Scanning, Seen, Unknown};
+use crate::edge::tree::{Kind, Look as LookAt, Root, Scan, Scanning, Seen, Unknown, Wanted};
 use crate::format::base::Sieve;
 use crate::format::orders::is_writable;
 use crate::format::sections::{FilesDigest, Section};
@@ -104,7 +104,8 @@ fn scan_along<T>(
     let options = &session.options;
     let is_wanted = !(options.quiet || options.json || options.batch);
     let wants = |name: &[u8], kind| belongs(selection, name, kind);
-    let scanned = || root.scan_along(format, (&wants, &seen), along);
+    let wanted = Wanted { wants: &wants, follows_from: Some(selection.text()) };
+    let scanned = || root.scan_along(format, (&wanted, &seen), along);
     Ok(watched(is_wanted, || seen_words(&seen), scanned)?)
 }
 

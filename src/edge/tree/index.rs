@@ -7,10 +7,11 @@
 //! file was hashed, or the folder listed, that a later write must have moved it (what Git calls racily
 //! clean is never written here). A program that sets the modification time back moves the change
 //! time. Names are believed only on file systems known to keep the times of folders
-//! ([`Index::knows_names`]); the files that they name are looked at each time.
+//! ([`Index::knows_names`]); the files that they name are looked at each time. Whether a name is wanted
+//! is believed only where just the same was asked of the same folder ([`Wish`]).
 //!
 //! ```text
-//! .remsync.d/index    "remsync index 3", the device, records of folders, their table, its place
+//! .remsync.d/index    "remsync index 4", the device, records of folders, their table, its place
 //! ```
 //!
 //! A record has the names in one folder, in the order of the paths, and what is known of each. The
@@ -66,7 +67,12 @@ struct Place {
     crc: u32,
 }
 
-/// What is known of one folder: all its names, and what the files held that were hashed.
+/// What was asked of the names in a folder: a digest of what the answers follow from, the folder's
+/// own path included.
+pub type Wish = [u8; 16];
+
+/// What is known of one folder: all its names, whether they are wanted, and what the files held that
+/// were hashed.
 #[derive(Debug)]
 pub struct Record {
     bytes: Vec<u8>,
@@ -79,6 +85,8 @@ pub struct Entry {
     pub name: Range<u32>,
     /// What has it.
     pub kind: FileType,
+    /// Whether it was wanted, where that was told.
+    pub is_wanted: Option<bool>,
     /// Where in the record it stands what the file held; `None` where that is not known.
     pub known: Option<u32>,
 }
@@ -100,15 +108,15 @@ pub struct NewIndex {
 
 /// Bytes written at a time.
 const BLOCK_BYTES: usize = 64 << 10;
-const MAGIC: &[u8] = b"remsync index 3\n";
+const MAGIC: &[u8] = b"remsync index 4\n";
 const HEAD_BYTES: usize = MAGIC.len() + 8;
 /// A line of the table.
 const PLACE_BYTES: usize = 8 + 8 + 4 + 4;
 /// Where the table begins, and its CRC-32.
 const TRAILER_BYTES: usize = 8 + 4;
 const TIMES_BYTES: usize = 8 + 4 + 8 + 4;
-/// The stamps of the folder.
-const STAMPS_BYTES: usize = 8 + TIMES_BYTES;
+/// The stamps of the folder, and what was asked of it.
+const STAMPS_BYTES: usize = 8 + TIMES_BYTES + size_of::<Wish>();
 const MARKS_BYTES: usize = 8 + 8 + 1 + TIMES_BYTES;
 /// What is known of a file.
 const KNOWN_BYTES: usize = MARKS_BYTES + 32;
@@ -249,18 +257,27 @@ impl Place {
 }
 
 impl Record {
-    /// Begins one, of a folder that had these stamps before it was listed.
-    pub fn new(stamps: &Stamps) -> Record {
+    /// Begins one, of a folder that had these stamps before it was listed, and of which `wish` was
+    /// asked.
+    pub fn new(stamps: &Stamps, wish: Wish) -> Record {
         let mut bytes = Vec::new();
         bytes.extend(stamps.inode.to_le_bytes());
         write_times([stamps.mtime, stamps.ctime], &mut bytes);
+        bytes.extend(wish);
         Record { bytes }
     }
 
-    /// Adds a name, in the order of the paths, and what `known` has of it, where one is named.
-    pub fn push(&mut self, name: &[u8], kind: FileType, known: Option<(&Record, u32)>) {
-        let known = known.and_then(|(record, at)| record.bytes.get(known_range(at)));
-        self.push_raw(name, kind, known);
+    /// Adds a name, in the order of the paths, and what stands of it in the bytes of `known` at a place,
+    /// where one is named.
+    pub fn push(
+        &mut self,
+        name: &[u8],
+        kind: FileType,
+        is_wanted: Option<bool>,
+        known: Option<(&[u8], u32)>,
+    ) {
+        let known = known.and_then(|(bytes, at)| bytes.get(known_range(at)));
+        self.push_raw(name, (kind, is_wanted), known);
     }
 
     /// Returns the stamps; those of a folder that was changed just then are nobody's.
@@ -268,6 +285,11 @@ impl Record {
         let mut bytes = Bytes { rest: &self.bytes };
         let inode = u64::from_le_bytes(bytes.array()?);
         Some(Stamps { inode, mtime: bytes.time()?, ctime: bytes.time()? })
+    }
+
+    /// Returns what was asked of the folder.
+    pub fn wish(&self) -> Option<Wish> {
+        Bytes { rest: self.bytes.get(8 + TIMES_BYTES..)? }.array()
     }
 
     /// Returns the names, in the order of the paths.
@@ -290,7 +312,12 @@ impl Record {
         self.bytes
     }
 
-    fn push_raw(&mut self, name: &[u8], kind: FileType, known: Option<&[u8]>) {
+    fn push_raw(
+        &mut self,
+        name: &[u8],
+        (kind, is_wanted): (FileType, Option<bool>),
+        known: Option<&[u8]>,
+    ) {
         let kind = match (kind, known) {
             (FileType::Directory, _) => b'd',
             (FileType::RegularFile, None) => b'f',
@@ -298,7 +325,12 @@ impl Record {
             (FileType::Symlink, _) => b'l',
             _ => b's',
         };
-        self.bytes.push(kind);
+        let answer = match is_wanted {
+            None => b'?',
+            Some(true) => b'y',
+            Some(false) => b'n',
+        };
+        self.bytes.extend([kind, answer]);
         // No file system has names as long as that.
         self.bytes.extend(u16::try_from(name.len()).unwrap_or(0).to_le_bytes());
         self.bytes.extend_from_slice(name);
@@ -340,12 +372,18 @@ impl Iterator for Entries<'_> {
     fn next(&mut self) -> Option<Entry> {
         let all = &self.record.bytes;
         let mut bytes = Bytes { rest: all.get(self.at..)? };
-        let [kind] = bytes.array()?;
+        let [kind, answer] = bytes.array()?;
+        let is_wanted = match answer {
+            b'?' => None,
+            b'y' => Some(true),
+            b'n' => Some(false),
+            _ => return None,
+        };
         let length = u16::from_le_bytes(bytes.array()?);
         let start = u32::try_from(all.len() - bytes.rest.len()).ok()?;
         bytes.take(usize::from(length))?;
         let end = start.checked_add(u32::from(length))?;
-        let kind = match kind {
+        let (kind, known) = match kind {
             b'd' => (FileType::Directory, None),
             b'f' => (FileType::RegularFile, None),
             b'k' => (FileType::RegularFile, Some(end)),
@@ -353,11 +391,11 @@ impl Iterator for Entries<'_> {
             b's' => (FileType::Unknown, None),
             _ => return None,
         };
-        if kind.1.is_some() {
+        if known.is_some() {
             bytes.take(KNOWN_BYTES)?;
         }
         self.at = all.len() - bytes.rest.len();
-        Some(Entry { name: start..end, kind: kind.0, known: kind.1 })
+        Some(Entry { name: start..end, kind, is_wanted, known })
     }
 }
 
@@ -400,14 +438,15 @@ impl NewIndex {
         let is_settled = self.is_settled(&stamps);
         let mut told = Record { bytes: std::mem::take(&mut self.record.bytes) };
         told.bytes.clear();
-        told.bytes.extend(Record::new(if is_settled { &stamps } else { &never }).bytes);
+        let wish = record.wish().unwrap_or_default();
+        told.bytes.extend(Record::new(if is_settled { &stamps } else { &never }, wish).bytes);
         let mut news = news.iter().peekable();
         let mut known = Vec::with_capacity(KNOWN_BYTES);
         for (number, entry) in (0..).zip(record.entries()) {
             let name = record.name(&entry);
             let Some((_, hashed)) = news.next_if(|(at, _)| *at == number) else {
-                let known = entry.known.map(|known| (record, known));
-                told.push(name, entry.kind, known);
+                let known = entry.known.map(|known| (record.bytes(), known));
+                told.push(name, entry.kind, entry.is_wanted, known);
                 continue;
             };
             known.clear();
@@ -417,7 +456,8 @@ impl NewIndex {
                 marks.write(&mut known);
                 known.extend_from_slice(digest);
             }
-            told.push_raw(name, entry.kind, (!known.is_empty()).then_some(&known));
+            let kind = (entry.kind, entry.is_wanted);
+            told.push_raw(name, kind, (!known.is_empty()).then_some(&known));
         }
         self.end_record(stamps.inode, &told.bytes)?;
         self.record = told;

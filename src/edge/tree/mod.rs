@@ -37,7 +37,7 @@ pub(super) use own::{RunFolder, make_folder, remove_files, rescue_each};
 pub(super) use replace::rename_to_free;
 pub use replace::{Arrival, PlaceFault, Placed};
 pub(super) use scan::names;
-pub use scan::{Kind, Scan, Scanning, Seen, Wants};
+pub use scan::{Kind, Scan, Scanning, Seen, Wanted, Wants};
 pub use stage::{Staged, Staging};
 pub(super) use touched::Touched;
 

@@ -10,13 +10,14 @@ use std::sync::atomic::AtomicU64;
 
 use rustix::fs::{FileType, RawDir};
 use rustix::io::Errno;
+use sha2::{Digest, Sha256};
 
 use crate::model::path::is_reserved_part;
 use crate::model::project::Format;
 use crate::model::{Listing, Signature};
 
 use super::beneath;
-use super::index::{self, Index, Marks, NewIndex};
+use super::index::{self, Index, Marks, NewIndex, Wish};
 use super::walk::{self, Hashed, Listed, Source, Yard};
 use super::{Found, Root, TreeError};
 
@@ -65,6 +66,26 @@ pub struct Seen {
 /// Whether a path is wanted, or why that cannot be told. Many threads ask.
 pub type Wants<'w> = dyn Fn(&[u8], Kind) -> Result<bool, String> + Sync + 'w;
 
+/// What is wanted.
+pub struct Wanted<'w> {
+    /// Asked of each path.
+    pub wants: &'w Wants<'w>,
+    /// All that the answers follow from, beside the path: where that is the same, what was answered
+    /// once is not asked again. `None` where it cannot be said.
+    pub follows_from: Option<&'w [u8]>,
+}
+
+impl Wanted<'_> {
+    /// Returns what is asked of the names in the folder `path`; nothing but zeros where that cannot be
+    /// said.
+    pub(super) fn wish(&self, path: &[u8]) -> Wish {
+        let Some(rules) = self.follows_from else { return Wish::default() };
+        let length = (rules.len() as u64).to_le_bytes();
+        let sha256 = Sha256::new().chain_update(length).chain_update(rules).chain_update(path);
+        sha256.finalize().first_chunk().copied().unwrap_or_default()
+    }
+}
+
 /// Files that were hashed, and folders that were listed, from which on an index is written anew.
 const NEWS_MIN: usize = 64;
 /// Bytes that were hashed, from which on it is.
@@ -83,7 +104,8 @@ impl Root {
     /// # Errors
     /// The top folder itself cannot be listed.
     pub fn scan(&self, format: Format, wants: &Wants<'_>) -> Result<Scan, TreeError> {
-        Ok(self.scan_along(format, (wants, &Seen::default()), |_| ())?.1)
+        let wanted = Wanted { wants, follows_from: None };
+        Ok(self.scan_along(format, (&wanted, &Seen::default()), |_| ())?.1)
     }
 
     /// Does as [`Root::scan`], tells `seen` how far it is, and meanwhile has `along` ask for what was
@@ -95,7 +117,7 @@ impl Root {
     pub fn scan_along<T>(
         &self,
         format: Format,
-        (wants, seen): (&Wants<'_>, &Seen),
+        (wanted, seen): (&Wanted<'_>, &Seen),
         along: impl FnOnce(&mut Scanning<'_, '_, '_>) -> T,
     ) -> Result<(T, Scan, usize), TreeError> {
         let fail = |errno| self.error("list this folder", errno);
@@ -106,7 +128,7 @@ impl Root {
         let is_indexed = format == Format::V2_0;
         let new_index = if is_indexed { NewIndex::begin(self) } else { None };
         let index = if is_indexed { Index::open(self) } else { None };
-        let asked = (wants, index.as_ref(), seen);
+        let asked = (wanted, index.as_ref(), seen);
         let (told, gathered) = walk::walk(self, format, top, asked, |yard| {
             let scan = Scan { root_is_empty, ..Scan::default() };
             let mut scanning = Scanning { yard, gathered: Gathered::new(scan), is_finished: false };

@@ -20,8 +20,8 @@ use crate::model::path::is_reserved_part;
 use crate::model::project::Format;
 
 use super::beneath::{self, Leaf, Step};
-use super::index::{self, Entry, Index, Marks, Record, Stamps};
-use super::scan::{Kind, Seen, Wants};
+use super::index::{self, Entry, Index, Marks, Record, Stamps, Wish};
+use super::scan::{Kind, Seen, Wanted};
 use super::{Found, Root, Unknown, hash};
 
 /// Folders that are listed ahead and hold a descriptor each, for there is something to hash in them.
@@ -79,8 +79,23 @@ pub(super) struct Thing {
 struct Name {
     at: Range<u32>,
     kind: FileType,
+    /// Whether it is wanted, where that is known.
+    is_wanted: Option<bool>,
     /// Where in the record of the folder it stands what the file held.
     known: Option<u32>,
+}
+
+/// The names in a folder, in the order of the paths, and what the index had of them.
+struct Names {
+    names: Vec<Name>,
+    /// Of the folder, before it was listed.
+    stamps: Option<Stamps>,
+    /// What was asked of it now.
+    wish: Wish,
+    /// Whether the index has it as it is.
+    is_known: bool,
+    /// The record that has what the files held, if that is another text than the names.
+    old: Option<Record>,
 }
 
 /// What a thing in a folder is.
@@ -98,7 +113,7 @@ pub(super) type Hashed = (usize, Result<Option<(Found, Marks)>, Unknown>);
 pub(super) struct Yard<'a, 'w> {
     root: &'a Root,
     format: Format,
-    wants: &'a Wants<'w>,
+    wanted: &'a Wanted<'w>,
     index: Option<&'a Index>,
     seen: &'a Seen,
     board: Mutex<Board>,
@@ -160,13 +175,13 @@ pub(super) fn walk<T>(
     root: &Root,
     format: Format,
     top: OwnedFd,
-    (wants, index, seen): (&Wants<'_>, Option<&Index>, &Seen),
+    (wanted, index, seen): (&Wanted<'_>, Option<&Index>, &Seen),
     go: impl FnOnce(&Yard<'_, '_>) -> T,
 ) -> T {
     let threads = thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX));
     let board = Mutex::new(Board { next: 1, working: threads, ..Board::default() });
     let (work, listed) = (Condvar::new(), Condvar::new());
-    let yard = Yard { root, format, wants, index, seen, board, work, listed };
+    let yard = Yard { root, format, wanted, index, seen, board, work, listed };
     thread::scope(|scope| {
         let yard = &yard;
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| yard.work())).collect();
@@ -333,35 +348,35 @@ impl Yard<'_, '_> {
     fn list(&self, folder: OwnedFd, path: &mut Vec<u8>, depth: usize) -> Listed {
         let mut listed = Listed::new();
         let folder = Arc::new(folder);
-        let (names, old) = match self.names(&mut listed, &folder) {
-            Ok(names) => names,
+        let mut read = match self.names(&mut listed, &folder, path) {
+            Ok(read) => read,
             Err(errno) => {
                 listed.unknown(path, beneath::unreadable(errno));
                 return listed;
             }
         };
-        listed.empty_folders = u64::from(names.is_empty() && !path.is_empty());
-        listed.things.reserve(names.len());
+        listed.empty_folders = u64::from(read.names.is_empty() && !path.is_empty());
+        listed.things.reserve(read.names.len());
         let length = path.len();
         let (mut folders, mut files) = (Vec::new(), 0);
-        for (number, name) in (0..).zip(names) {
-            if is_reserved_part(listed.at(&name.at)) {
+        for (number, name) in (0..).zip(&mut read.names) {
+            if name.is_wanted.is_none() && is_reserved_part(listed.at(&name.at)) {
                 continue;
             }
             if length > 0 {
                 path.push(b'/');
             }
             path.extend_from_slice(listed.at(&name.at));
-            if !self.root.is_own(path) && self.is_wanted(&mut listed, path, name.kind) {
+            if !self.root.is_own(path) && self.is_wanted(&mut listed, path, name) {
                 match name.kind {
                     FileType::Directory => {
                         folders.push((listed.things.len(), [&path[..], b"/"].concat()));
-                        listed.push(name.at, number, What::Folder(0));
+                        listed.push(name.at.clone(), number, What::Folder(0));
                     }
                     FileType::RegularFile => {
                         files += 1;
-                        let found = self.found(&listed, &folder, &name, old.as_ref());
-                        listed.push(name.at, number, What::File(found));
+                        let found = self.found(&listed, &folder, name, read.old.as_ref());
+                        listed.push(name.at.clone(), number, What::File(found));
                     }
                     FileType::Symlink => listed.links += 1,
                     _ => listed.specials += 1,
@@ -369,6 +384,7 @@ impl Yard<'_, '_> {
             }
             path.truncate(length);
         }
+        listed.note(&read);
         self.seen.files.fetch_add(files, Ordering::Relaxed);
         self.list_later(&folder, folders, depth + 1, &mut listed);
         let is_news = |thing: &Thing| matches!(thing.kind, What::File(None));
@@ -376,49 +392,55 @@ impl Yard<'_, '_> {
         listed
     }
 
-    /// Returns the names in a folder, in the order of the paths, and the record that has what the
-    /// files held, if that is another text than the names. The index knows the names where the
-    /// folder is as it was.
-    fn names(
-        &self,
-        listed: &mut Listed,
-        folder: &OwnedFd,
-    ) -> Result<(Vec<Name>, Option<Record>), Errno> {
+    /// Returns the names in a folder. The index knows them where the folder is as it was.
+    fn names(&self, listed: &mut Listed, folder: &OwnedFd, path: &[u8]) -> Result<Names, Errno> {
+        let wish = self.wanted.wish(path);
+        let nothing = Names { names: Vec::new(), stamps: None, wish, is_known: false, old: None };
         if self.format == Format::V1_3 {
-            return Ok((listed.read(folder)?, None));
+            return Ok(Names { names: listed.read(folder)?, ..nothing });
         }
         // Before it is listed: what changes meanwhile moves the stamps.
         let stamps = Stamps::of(&rustix::fs::fstat(folder)?);
+        let nothing = Names { stamps: Some(stamps), ..nothing };
         let old = self.index.and_then(|index| Some((index, index.folder(&stamps)?)));
         let Some((index, old)) = old else {
-            let names = listed.read(folder)?;
-            listed.keep(&stamps, &names, None);
-            return Ok((names, None));
+            return Ok(Names { names: listed.read(folder)?, ..nothing });
         };
+        // Nobody who says not what he asks for can be answered from memory.
+        let is_same_wish = wish != Wish::default() && old.wish() == Some(wish);
         if index.knows_names() && old.stamps() == Some(stamps) {
             let of_entry = |entry| {
-                let Entry { name: at, kind, known } = entry;
-                Name { at, kind, known }
+                let Entry { name: at, kind, is_wanted, known } = entry;
+                Name { at, kind, is_wanted: is_wanted.filter(|_| is_same_wish), known }
             };
             let names = old.entries().map(of_entry).collect();
-            listed.source = Source::Old(stamps);
             listed.names = old.into_bytes();
-            return Ok((names, None));
+            let is_known = is_same_wish || wish == Wish::default();
+            return Ok(Names { names, is_known, ..nothing });
         }
         let mut names = listed.read(folder)?;
-        let known: HashMap<&[u8], u32> =
-            old.entries().filter_map(|entry| Some((old.name(&entry), entry.known?))).collect();
+        let known: HashMap<&[u8], Entry> =
+            old.entries().map(|entry| (old.name(&entry), entry)).collect();
         for name in &mut names {
-            name.known = known.get(listed.at(&name.at)).copied();
+            if let Some(entry) = known.get(listed.at(&name.at)) {
+                name.known = entry.known;
+                name.is_wanted =
+                    entry.is_wanted.filter(|_| is_same_wish && entry.kind == name.kind);
+            }
         }
-        listed.keep(&stamps, &names, Some(&old));
-        Ok((names, Some(old)))
+        Ok(Names { names, old: Some(old), ..nothing })
     }
 
-    fn is_wanted(&self, listed: &mut Listed, path: &[u8], kind: FileType) -> bool {
-        let asked = if kind == FileType::Directory { Kind::Folder } else { Kind::File };
-        match (self.wants)(path, asked) {
-            Ok(is_wanted) => is_wanted,
+    fn is_wanted(&self, listed: &mut Listed, path: &[u8], name: &mut Name) -> bool {
+        if let Some(is_wanted) = name.is_wanted {
+            return is_wanted;
+        }
+        let asked = if name.kind == FileType::Directory { Kind::Folder } else { Kind::File };
+        match (self.wanted.wants)(path, asked) {
+            Ok(is_wanted) => {
+                name.is_wanted = Some(is_wanted);
+                is_wanted
+            }
             Err(why) => {
                 listed.unknown(path, why);
                 false
@@ -535,10 +557,17 @@ impl Listed {
     }
 
     /// Notes for the index what was read, and what is known of it.
-    fn keep(&mut self, stamps: &Stamps, names: &[Name], old: Option<&Record>) {
-        let mut record = Record::new(stamps);
-        for name in names {
-            record.push(self.at(&name.at), name.kind, old.zip(name.known));
+    fn note(&mut self, read: &Names) {
+        let Some(stamps) = &read.stamps else { return };
+        if read.is_known {
+            self.source = Source::Old(*stamps);
+            return;
+        }
+        let known = read.old.as_ref().map_or(&*self.names, Record::bytes);
+        let mut record = Record::new(stamps, read.wish);
+        for name in &read.names {
+            let known = name.known.map(|at| (known, at));
+            record.push(self.at(&name.at), name.kind, name.is_wanted, known);
         }
         self.source = Source::New(record);
     }
@@ -567,7 +596,7 @@ impl Listed {
             let start = u32::try_from(self.names.len()).map_err(|_| Errno::OVERFLOW)?;
             self.names.extend_from_slice(name);
             let end = u32::try_from(self.names.len()).map_err(|_| Errno::OVERFLOW)?;
-            entries.push(Name { at: start..end, kind, known: None });
+            entries.push(Name { at: start..end, kind, is_wanted: None, known: None });
         }
         entries.sort_unstable_by(|one, other| {
             let (a, b) = (self.at(&one.at), self.at(&other.at));

@@ -25,6 +25,10 @@ use wildcard::Scan;
 /// many take a few milliseconds.
 const BACKTRACK_MAX: usize = 100_000;
 
+/// Which rules these are: another number for other answers to the same patterns, for the answers are
+/// remembered ([`Selection::text`]).
+const RULES: &[u8] = b"select 1\n";
+
 /// Scans and ignores, compiled.
 #[derive(Debug)]
 pub struct Selection {
@@ -33,6 +37,8 @@ pub struct Selection {
     ignores: Vec<Ignore>,
     /// Those of the ignores that are plain, as one expression: a million names are each asked once.
     union: Option<Regex>,
+    /// See [`Selection::text`].
+    text: Vec<u8>,
 }
 
 /// One ignore expression.
@@ -88,6 +94,13 @@ impl Selection {
             why,
             hint,
         };
+        let mut text = RULES.to_vec();
+        let patterns = scans.iter().map(|scan| (b's', scan));
+        for (keyword, pattern) in patterns.chain(ignores.iter().map(|ignore| (b'i', ignore))) {
+            text.push(keyword);
+            text.extend(pattern.len().to_le_bytes());
+            text.extend_from_slice(pattern);
+        }
         let scans: Result<_, _> = scans
             .iter()
             .map(|scan| Scan::compile(scan).map_err(|fault| blame(Which::Scan, scan, fault)))
@@ -103,7 +116,12 @@ impl Selection {
         if union.is_some() {
             ignores.retain(|ignore| ignore.plain.is_none());
         }
-        Ok(Selection { scans: scans?, ignores, union })
+        Ok(Selection { scans: scans?, ignores, union, text })
+    }
+
+    /// Returns a text that is the same where the same paths are selected by the same patterns.
+    pub fn text(&self) -> &[u8] {
+        &self.text
     }
 
     /// Tells whether a path belongs to the project: [`Place::Inside`], [`Place::OutsideScan`] or

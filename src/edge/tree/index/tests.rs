@@ -4,6 +4,12 @@ use super::*;
 use std::fs;
 
 const FILE: FileType = FileType::RegularFile;
+const WISH: Wish = [3; 16];
+
+/// Whether name `n` of a folder is wanted.
+fn answer(n: u64) -> Option<bool> {
+    [None, Some(true), Some(false)][(n % 3) as usize]
+}
 
 fn marks(inode: u64) -> Marks {
     Marks { inode, size_bytes: 3, executable: true, mtime: (5, 6), ctime: (7, 8) }
@@ -42,10 +48,10 @@ fn names(inode: u64) -> Vec<(Vec<u8>, FileType)> {
 fn write(root: &Root) {
     let mut index = NewIndex::begin(root).unwrap();
     for inode in (1..=20).rev() {
-        let mut record = Record::new(&stamps(inode));
+        let mut record = Record::new(&stamps(inode), WISH);
         let mut news = Vec::new();
         for (n, (name, kind)) in (0..).zip(names(inode)) {
-            record.push(&name, kind, None);
+            record.push(&name, kind, answer(n.into()), None);
             if kind == FILE && n > 0 {
                 let n64 = u64::from(n);
                 news.push((n, Some((marks(inode + n64), signature(n64)))));
@@ -67,7 +73,9 @@ fn check(root: &Root, what: &str) -> usize {
         let told: Vec<_> =
             record.entries().map(|entry| (record.name(&entry).to_vec(), entry.kind)).collect();
         assert_eq!(told, names(inode), "{what}");
+        assert_eq!(record.wish(), Some(WISH), "{what}");
         for (n, entry) in (0..).zip(record.entries()) {
+            assert_eq!(entry.is_wanted, answer(n), "{what}: {inode} {n}");
             let known = entry.known.and_then(|at| known(record.bytes(), at, &marks(inode + n)));
             let is_known = entry.kind == FILE && n > 0;
             assert_eq!(known, is_known.then(|| signature(n)), "{what}: {inode} {n}");
@@ -91,11 +99,11 @@ fn what_is_written_is_found_in_any_order() {
 
 #[test]
 fn each_mark_counts() {
-    let mut known_bytes = Record::new(&stamps(1));
+    let mut known_bytes = Record::new(&stamps(1), WISH);
     let mut bytes = Vec::new();
     marks(1).write(&mut bytes);
     bytes.extend([9; 32]);
-    known_bytes.push_raw(b"name", FILE, Some(&bytes));
+    known_bytes.push_raw(b"name", (FILE, None), Some(&bytes));
     let at = known_bytes.entries().next().unwrap().known.unwrap();
     let same = marks(1);
     for other in [
@@ -148,8 +156,8 @@ fn what_changed_just_now_is_not_believed() {
     ];
     for (inode, (mtime, ctime, _)) in (1..).zip(cases) {
         let mut record =
-            Record::new(&Stamps { mtime: (mtime, 0), ctime: (ctime, 0), ..stamps(inode) });
-        record.push(b"name", FILE, None);
+            Record::new(&Stamps { mtime: (mtime, 0), ctime: (ctime, 0), ..stamps(inode) }, WISH);
+        record.push(b"name", FILE, None, None);
         let marks = Marks { mtime: (mtime, 0), ctime: (ctime, 0), ..marks(inode) };
         index.add(&record, &[(0, Some((marks, signature(1))))]).unwrap();
     }
@@ -183,7 +191,7 @@ fn damage_costs_time_and_nothing_else() {
     }
     assert!(missing > 0);
     // An older one is none.
-    let old = [b"remsync index 2\n", &sound[MAGIC.len()..]].concat();
+    let old = [b"remsync index 3\n", &sound[MAGIC.len()..]].concat();
     fs::write(&path, old).unwrap();
     assert!(Index::open(&root).is_none());
 }
@@ -192,19 +200,19 @@ fn damage_costs_time_and_nothing_else() {
 #[test]
 fn names_are_names() {
     for name in ["", ".", "..", "a/b", "../x", "a\0b"] {
-        let mut record = Record::new(&stamps(1));
-        record.push(b"before", FILE, None);
-        record.push(name.as_bytes(), FILE, None);
+        let mut record = Record::new(&stamps(1), WISH);
+        record.push(b"before", FILE, None, None);
+        record.push(name.as_bytes(), FILE, Some(true), None);
         assert!(!record.is_sound(), "{name:?}");
     }
-    let mut record = Record::new(&stamps(1));
+    let mut record = Record::new(&stamps(1), WISH);
     assert!(record.is_sound(), "an empty folder");
     for name in ["...", ".a", "a b", "-"] {
-        record.push(name.as_bytes(), FILE, None);
+        record.push(name.as_bytes(), FILE, Some(true), None);
     }
     assert!(record.is_sound());
     for cut in 1..8 {
         let bytes = record.bytes()[..record.bytes().len() - cut].to_vec();
-        assert_eq!(Record { bytes }.is_sound(), cut == 4, "{cut}");
+        assert_eq!(Record { bytes }.is_sound(), cut == 5, "{cut}");
     }
 }

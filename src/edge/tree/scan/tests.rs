@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
@@ -54,7 +55,7 @@ fn write_lies(root: &Root, top: &Path, folders: &[&str]) {
     for folder in folders {
         let folder = top.join(folder);
         let fd = rustix::fs::open(&folder, rustix::fs::OFlags::RDONLY, 0.into()).unwrap();
-        let mut record = Record::new(&stamps(&folder));
+        let mut record = Record::new(&stamps(&folder), Wish::default());
         let mut news = Vec::new();
         for (name, kind) in names(fd.as_fd()).unwrap() {
             if name == b"hidden" {
@@ -65,7 +66,7 @@ fn write_lies(root: &Root, top: &Path, folders: &[&str]) {
                 let marks = Marks::of(&rustix::fs::stat(&at).unwrap());
                 news.push((record.entries().count().try_into().unwrap(), Some((marks, LIE))));
             }
-            record.push(&name, kind, None);
+            record.push(&name, kind, None, None);
         }
         index.add(&record, &news).unwrap();
     }
@@ -183,22 +184,41 @@ fn names_are_read_where_the_folder_changed() {
     assert!(truth.files.iter().all(|(_, found)| found.signature != LIE));
 }
 
+/// Scans for what one of three choices wants, which judge by the whole path; returns how often it was
+/// asked too.
+fn scan_by(root: &Root, rules: usize) -> (Scan, usize) {
+    let asked = AtomicUsize::new(0);
+    let wants = |path: &[u8], kind| {
+        asked.fetch_add(1, Ordering::Relaxed);
+        let sum: usize = path.iter().map(|byte| usize::from(*byte)).sum();
+        match (sum + rules) % 7 {
+            0 => Err("not to be told".to_owned()),
+            1 => Ok(false),
+            _ => Ok(kind == Kind::Folder || rules != 2 || !path.ends_with(b"0")),
+        }
+    };
+    let follows_from = [b'0' + u8::try_from(rules).unwrap()];
+    let wanted = Wanted { wants: &wants, follows_from: Some(&follows_from) };
+    let (_, scan, _) = root.scan_along(Format::V2_0, (&wanted, &Seen::default()), |_| ()).unwrap();
+    (scan, asked.into_inner())
+}
+
 /// What a scan with an index finds is what one without finds, whatever was done in between.
 #[test]
 fn an_index_changes_nothing_that_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let at = |folder: usize, file: usize| dir.path().join(format!("d{folder}/f{file}"));
     fs::create_dir(dir.path().join(".remsync.d")).unwrap();
-    for folder in 0..12 {
+    for folder in 0..24 {
         fs::create_dir(dir.path().join(format!("d{folder}"))).unwrap();
-        for file in 0..8 {
+        for file in 0..10 {
             fs::write(at(folder, file), format!("{folder} {file}")).unwrap();
         }
     }
     let root = Root::open(dir.path()).unwrap();
-    let first = scan(&root);
+    let first = scan_by(&root, 0).0;
     std::thread::sleep(SETTLED);
-    assert_eq!(scan(&root), first);
+    assert_eq!(scan_by(&root, 0).0, first);
     let index = dir.path().join(".remsync.d/index");
     let settled = fs::read(&index).unwrap();
     // As dice that fall the same each time.
@@ -208,8 +228,8 @@ fn an_index_changes_nothing_that_is_found() {
         (dice >> 33) as usize % sides
     };
     for round in 0..60 {
-        let (folder, other) = (throw(12), throw(12));
-        let (file, name) = (at(folder, throw(8)), at(other, throw(10)));
+        let (folder, other) = (throw(24), throw(24));
+        let (file, name) = (at(folder, throw(10)), at(other, throw(12)));
         let parent = dir.path().join(format!("d{folder}"));
         let before = parent.exists().then(|| times(&parent));
         // Some fail, for what they were to be done to is gone: that is as good.
@@ -228,9 +248,65 @@ fn an_index_changes_nothing_that_is_found() {
             put_back(&parent, before);
         }
         fs::write(&index, &settled).unwrap();
-        let with = scan(&root);
-        assert_eq!(with, scan_anew(&root, dir.path()), "round {round}");
+        let (rules, then) = (throw(3), throw(3));
+        for rules in [rules, then] {
+            let (with, _) = scan_by(&root, rules);
+            let kept = fs::read(&index).unwrap();
+            fs::remove_file(&index).unwrap();
+            assert_eq!(with, scan_by(&root, rules).0, "round {round}, {rules}");
+            fs::write(&index, kept).unwrap();
+        }
     }
+}
+
+/// What was answered once is not asked again, until the folder has another path or other names, or
+/// another choice asks.
+#[test]
+fn an_answer_is_remembered() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::create_dir(at(".remsync.d")).unwrap();
+    for folder in 0..80 {
+        fs::create_dir_all(at(&format!("d{folder}/e"))).unwrap();
+        fs::create_dir_all(at(&format!("d{folder}/h0"))).unwrap();
+        for name in ["f1", "e/f2"] {
+            fs::write(at(&format!("d{folder}/{name}")), "text").unwrap();
+        }
+    }
+    let root = Root::open(dir.path()).unwrap();
+    std::thread::sleep(SETTLED);
+    let scanned = |rules: usize, what: &str| {
+        let found = scan_by(&root, rules);
+        let index = fs::read(at(".remsync.d/index")).unwrap();
+        fs::remove_file(at(".remsync.d/index")).unwrap();
+        let (anew, all) = scan_by(&root, rules);
+        assert_eq!(found.0, anew, "{what}");
+        fs::write(at(".remsync.d/index"), index).unwrap();
+        let untold = anew.unknown.len();
+        assert!(untold > 10 && all > 200, "{what}: {untold} of {all}");
+        (found.1, all, untold)
+    };
+    scan_by(&root, 0);
+    // What could not be told is asked each time.
+    let (asked, _, untold) = scanned(0, "once more");
+    assert_eq!(asked, untold);
+    let (asked, all, _) = scanned(1, "another choice");
+    assert_eq!(asked, all);
+    let (asked, _, untold) = scanned(1, "once more");
+    assert_eq!(asked, untold, "the index is written anew for it");
+    // The folder below has the same names, inode and times, and another path.
+    fs::rename(at("d7"), at("moved")).unwrap();
+    let (asked, _, untold) = scanned(1, "moved");
+    assert!(asked > untold && asked < untold + 12, "{asked} {untold}");
+    // A file is another question than a folder of the same name.
+    scanned(2, "a third choice");
+    for folder in 20..40 {
+        let at = at(&format!("d{folder}/h0"));
+        fs::remove_dir(&at).unwrap();
+        fs::write(&at, "text").unwrap();
+    }
+    let (asked, _, untold) = scanned(2, "files for folders");
+    assert!(asked >= untold + 10, "{asked} {untold}");
 }
 
 /// Whoever goes along sees each file as soon as he is past it, and what he leaves out is left out.
@@ -246,10 +322,9 @@ fn a_scan_is_gone_along_with() {
     let whole = scan(&root);
     assert_eq!(names_of(&whole), ["a", "a.b/c", "b.i", "b/d/e", "b/d/f/g", "b/h", "z"]);
     let along = |along: &mut dyn FnMut(&mut Scanning<'_, '_, '_>)| {
-        root.scan_along(Format::V2_0, (&|_, _| Ok(true), &Seen::default()), |scanning| {
-            along(scanning);
-        })
-        .unwrap()
+        let wanted = Wanted { wants: &|_, _| Ok(true), follows_from: None };
+        root.scan_along(Format::V2_0, (&wanted, &Seen::default()), |scanning| along(scanning))
+            .unwrap()
     };
     let (_, seen, left_out) = along(&mut |_| {});
     assert_eq!((&seen, left_out), (&whole, 0));
