@@ -5,12 +5,13 @@
 //! size and times, and where those were old enough when the files were read that a later write must
 //! have moved them.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::private;
+use super::{PRIVATE, private};
+use crate::edge::private::{check_folder, create};
 use crate::format::sections::Sections;
 
 const NAME: &str = "sections";
@@ -65,12 +66,10 @@ impl New {
     /// Begins it, before the base is read; `None` where none can be kept, or what `key` says might be
     /// true of what comes after it too.
     pub fn begin(dir: &Path, key: Key) -> Option<New> {
+        check_folder(&dir.join(PRIVATE)).ok()?;
         let path = private(dir, &format!("{NAME}.{}", std::process::id()));
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let file =
-            options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()).open(&path);
-        let new = New { path, file: file.ok()?, key };
+        let file = create(&path).ok()?;
+        let new = New { path, file, key };
         // By the clock of the file system, as the times of the base are.
         let now_s = new.file.metadata().ok()?.mtime();
         (new.key.changed_s < now_s - GRAIN_S).then_some(new)
