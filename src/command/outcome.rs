@@ -148,6 +148,10 @@ pub fn counted(count: usize, one: &str, many: &str) -> String {
 
 /// Escapes what could drive a terminal; lines stay lines, and what is escaped already stays so.
 pub fn escaped_lines(text: &str) -> String {
+    // Nearly all that is told, and told at once.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if matches!(c, '\n' | '\\') || !is_escaped(c) {

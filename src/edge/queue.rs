@@ -6,6 +6,7 @@
 //! refused/        bytes of what is no sound package, for a while
 //! meta/DIGEST     what is known of an entry, of every state, one KEYWORD TAB value a line
 //! sigs/DIGEST/    its detached signatures
+//! notes           copies of what is in meta/, a cache: see `notes`
 //! notices/        what came of mails of ours: see `notices`
 //! parts/          parts of packages that wait for each other
 //! tally, lock     how much waits; held by `process`
@@ -20,6 +21,7 @@ mod disk;
 mod incoming;
 mod judge;
 mod listing;
+mod notes;
 mod notices;
 mod parts;
 mod record;
@@ -629,9 +631,9 @@ mod tests {
     use crate::model::limits::{REFUSED_BYTES_MAX, SIGNATURE_BYTES_MAX};
     use std::time::{Duration, SystemTime};
 
-    const ROOMY: Bounds = Bounds { entries_max: 1_000, bytes_max: 1 << 30 };
+    pub(super) const ROOMY: Bounds = Bounds { entries_max: 1_000, bytes_max: 1 << 30 };
 
-    fn queue(bounds: Bounds) -> (tempfile::TempDir, Queue) {
+    pub(super) fn queue(bounds: Bounds) -> (tempfile::TempDir, Queue) {
         let dir = tempfile::tempdir().unwrap();
         let queue = Queue::open_bounded(&dir.path().join("q"), bounds).unwrap();
         (dir, queue)

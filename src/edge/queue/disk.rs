@@ -4,13 +4,18 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, renameat_with};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, Stat, renameat_with};
+use rustix::path::Arg;
 
 use super::QueueError;
+
+/// Bytes of names asked for at once.
+const NAMES_BYTES: usize = 128 << 10;
 
 /// A file in `tmp/` that is removed when nobody made it something else.
 #[derive(Debug)]
@@ -42,8 +47,26 @@ pub(super) fn exists(path: &Path) -> bool {
 }
 
 pub(super) fn names(dir: &Path) -> Result<Vec<OsString>, QueueError> {
-    let names = fs::read_dir(dir).map_err(at(dir))?;
-    names.map(|name| Ok(name.map_err(at(dir))?.file_name())).collect()
+    let mut names = Vec::new();
+    each_name(dir, |name| names.push(OsStr::from_bytes(name).to_owned()))?;
+    Ok(names)
+}
+
+/// Goes through the names in a folder.
+pub(super) fn each_name(dir: &Path, mut each: impl FnMut(&[u8])) -> Result<(), QueueError> {
+    let fail = |errno: rustix::io::Errno| at(dir)(errno.into());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(dir, flags, Mode::empty()).map_err(fail)?;
+    let mut buffer = Vec::with_capacity(NAMES_BYTES);
+    let mut entries = RawDir::new(&fd, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = entry.map_err(fail)?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            each(name);
+        }
+    }
+    Ok(())
 }
 
 /// A folder that is open: what lies in it is reached by its name alone, which is the short way where
@@ -66,15 +89,22 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// Reads a short file of our own.
-    pub(super) fn read_short(&self, name: &str) -> io::Result<Vec<u8>> {
-        read_short_in(self.fd.as_fd(), Path::new(name))
+    /// Reads a short file of our own, and returns it with what its inode said before.
+    pub(super) fn read_short(&self, name: &str) -> io::Result<(Stat, Vec<u8>)> {
+        let file = open_short(self.fd.as_fd(), Path::new(name))?;
+        let stat = rustix::fs::fstat(&file)?;
+        Ok((stat, read_to_end(file)?))
+    }
+
+    /// Returns what the inode says that has this name.
+    pub(super) fn look_at(&self, name: impl Arg) -> rustix::io::Result<Stat> {
+        rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
     }
 
     /// Whether a regular file of ours with no other name, and as long as that, has this name; `None`
     /// where nothing has it.
     pub(super) fn is_ours(&self, name: &OsStr, size_bytes: u64) -> Option<bool> {
-        let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let stat = self.look_at(name).ok()?;
         let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         let is_ours = is_file && stat.st_nlink == 1 && stat.st_uid == self.account;
         Some(is_ours && u64::try_from(stat.st_size) == Ok(size_bytes))
@@ -83,12 +113,15 @@ impl Folder {
 
 /// Reads a short file of our own: without asking first how long it is, as [`fs::read`] does.
 pub(super) fn read_short(path: &Path) -> io::Result<Vec<u8>> {
-    read_short_in(CWD, path)
+    read_to_end(open_short(CWD, path)?)
 }
 
-fn read_short_in(folder: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
+fn open_short(folder: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::openat(folder, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+fn read_to_end(fd: OwnedFd) -> io::Result<Vec<u8>> {
     const USUAL_BYTES: usize = 2 << 10;
-    let fd = rustix::fs::openat(folder, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut bytes = Vec::with_capacity(USUAL_BYTES);
     // What has a bound is not asked for its length.
     File::from(fd).take(u64::MAX).read_to_end(&mut bytes)?;

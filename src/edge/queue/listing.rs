@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::adopt::Adopted;
-use super::disk::{Folder, exists, names, now_ms};
+use super::disk::{Folder, each_name, exists, now_ms};
+use super::notes::{self, Fresh, Notes, Stamp};
 use super::record::Record;
 use super::room::Tally;
 use super::{Entry, EntryState, Listing, Queue, QueueError, SHORT_ID_BYTES, hex, short_id};
@@ -19,8 +20,8 @@ const THREADS_MAX: usize = 4;
 /// Notes for which a thread is worth its while.
 const SHARE_MIN: usize = 256;
 
-/// The notes of the queue, by digest.
-pub(super) type Records = HashMap<[u8; 32], Record>;
+/// The notes of the queue, by digest. Boxed, for a note is large, and is moved.
+pub(super) type Records = HashMap<[u8; 32], Box<Record>>;
 
 /// What the folders were seen to hold.
 struct Seen {
@@ -46,7 +47,8 @@ impl Queue {
         self.prune_refused()?;
         let signed = digests_in(&self.dir.join("sigs"))?.into_iter().collect();
         let seen = Seen { signed, settled };
-        let mut records: Vec<([u8; 32], Record)> = records.into_iter().collect();
+        let mut records: Vec<([u8; 32], Box<Record>)> = records.into_iter().collect();
+        records.sort_unstable_by_key(|(sha256, record)| (record.received_ms, *sha256));
         let entries = in_parallel(&mut records, |(sha256, record)| {
             self.entry_seen(*sha256, record, Some(&seen))
         })?;
@@ -61,7 +63,6 @@ impl Queue {
             *held = tally;
         })?;
         let mut entries: Vec<Entry> = entries.into_iter().flatten().collect();
-        entries.sort_unstable_by_key(|entry| (entry.received_ms, entry.sha256));
         lengthen_ids(&mut entries);
         Ok(Listing { entries, strays })
     }
@@ -70,12 +71,38 @@ impl Queue {
         let dir = self.dir.join("meta");
         let mut digests = digests_in(&dir)?;
         let meta = Folder::open(dir)?;
-        let records = in_parallel(&mut digests, |sha256| {
+        let is_long = digests.len() >= notes::WORTH_MIN;
+        // Made before the first note is read.
+        let draft = is_long.then(|| self.temporary()).transpose()?;
+        let known = if is_long { Notes::read(&self.dir) } else { None };
+        let read = in_parallel(&mut digests, |sha256| {
             let name = hex(&*sha256);
-            Record::read(meta.read_short(&name), || meta.path_of(&name))
+            if let Some(known) = &known
+                && let Ok(stat) = meta.look_at(&*name)
+                && let Some(text) = known.text(sha256, &Stamp::of(&stat))
+            {
+                return Ok((Record::parse(text).map(Box::new), None));
+            }
+            match meta.read_short(&name) {
+                Ok((stat, text)) => {
+                    let record = Record::parse(&text).map(Box::new);
+                    Ok((record, is_long.then(|| (Stamp::of(&stat), text))))
+                }
+                Err(error) => {
+                    let none = Record::read(Err(error), || meta.path_of(&name))?;
+                    Ok((none.map(Box::new), None))
+                }
+            }
         })?;
-        let found = digests.into_iter().zip(records);
-        Ok(found.filter_map(|(sha256, record)| Some((sha256, record?))).collect())
+        let (records, fresh): (Vec<_>, Vec<Option<Fresh>>) = read.into_iter().unzip();
+        if let Some(draft) = draft {
+            notes::keep(&self.dir, draft, known.as_ref(), &digests, &fresh);
+        }
+        let mut found = Records::with_capacity(digests.len());
+        for (sha256, record) in digests.into_iter().zip(records) {
+            found.extend(record.map(|record| (sha256, record)));
+        }
+        Ok(found)
     }
 
     /// Returns the entry of a note; `None` where it waits but its file is gone.
@@ -143,8 +170,9 @@ impl Queue {
 
 /// Returns the digests that things in a folder are named by.
 fn digests_in(dir: &Path) -> Result<Vec<[u8; 32]>, QueueError> {
-    let names = names(dir)?;
-    Ok(names.iter().filter_map(|name| statement::hex(name.as_encoded_bytes())).collect())
+    let mut digests = Vec::new();
+    each_name(dir, |name| digests.extend(statement::hex(name)))?;
+    Ok(digests)
 }
 
 /// Does something for each item, in its order, on as many processors as that is worth.
