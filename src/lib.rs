@@ -177,6 +177,7 @@
 //! | [`edge::program`] | an editor, a merge tool |
 //! | [`edge::queue`] | incoming packages |
 //! | [`edge::sent`] | the log of mails that went out |
+//! | [`edge::settled`] | whether the times of a file tell what it holds |
 //! | [`edge::carrier`] | how mail leaves: SMTP, sendmail, maildirs, folders |
 //! | [`edge::outbox`] | packages that no carrier has accepted |
 //! | [`edge::trust`] | whom we trust, and what signatures come to by that |

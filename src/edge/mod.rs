@@ -30,6 +30,7 @@ pub mod seal;
 pub mod secret;
 #[allow(clippy::disallowed_methods, reason = "it writes our own log")]
 pub mod sent;
+pub mod settled;
 #[allow(clippy::disallowed_methods, reason = "it makes keys")]
 pub mod signing;
 #[allow(clippy::disallowed_methods, reason = "it writes files of a project's own")]

@@ -18,13 +18,12 @@ use std::path::Path;
 use rustix::fs::Stat;
 
 use super::disk::Temporary;
+use crate::edge::settled::is_settled;
 
 /// Notes for which one file is worth its while.
 pub(super) const WORTH_MIN: usize = 1_000;
 /// The part of all notes that may be read one by one before the file is written anew.
 const STALE_PART: usize = 8;
-/// The coarsest times that file systems keep, in seconds (FAT).
-const GRAIN_S: i64 = 2;
 const NAME: &str = "notes";
 const MAGIC: &[u8] = b"remsync notes 1\n";
 const HEAD_BYTES: usize = 32 + STAMP_BYTES;
@@ -132,11 +131,13 @@ pub(super) fn keep(
     }
     // By the clock of the file system, as the times of the notes are.
     let Ok(began_s) = file.metadata().map(|found| found.mtime()) else { return };
-    let is_settled = |stamp: &Stamp| stamp.mtime.0.max(stamp.ctime.0) < began_s - GRAIN_S;
     let mut told: Vec<([u8; 32], Stamp, &[u8])> = Vec::with_capacity(digests.len());
     for (digest, fresh) in digests.iter().zip(fresh) {
         match fresh {
-            Some((stamp, text)) if is_settled(stamp) && text.len() as u64 == stamp.bytes => {
+            Some((stamp, text))
+                if is_settled(stamp.mtime.0, stamp.ctime.0, began_s)
+                    && text.len() as u64 == stamp.bytes =>
+            {
                 told.push((*digest, *stamp, text));
             }
             Some(_) => {}

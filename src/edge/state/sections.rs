@@ -12,11 +12,10 @@ use std::path::{Path, PathBuf};
 
 use super::{PRIVATE, private};
 use crate::edge::private::{check_folder, create};
+use crate::edge::settled::is_settled;
 use crate::format::sections::Sections;
 
 const NAME: &str = "sections";
-/// The coarsest times that file systems keep, in seconds (FAT).
-const GRAIN_S: i64 = 2;
 /// More than a hundred million files have.
 const BYTES_MAX: u64 = 64 << 20;
 
@@ -72,7 +71,7 @@ impl New {
         let new = New { path, file, key };
         // By the clock of the file system, as the times of the base are.
         let now_s = new.file.metadata().ok()?.mtime();
-        (new.key.changed_s < now_s - GRAIN_S).then_some(new)
+        is_settled(new.key.changed_s, new.key.changed_s, now_s).then_some(new)
     }
 
     /// Keeps the sections, if that can be: a disk that is full keeps nobody from reading.

@@ -27,6 +27,7 @@ use std::os::unix::fs::FileExt;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat as InodeStat};
 
+use crate::edge::settled::is_settled;
 use crate::model::Signature;
 
 use super::beneath::{self, Step};
@@ -121,8 +122,6 @@ const MARKS_BYTES: usize = 8 + 8 + 1 + TIMES_BYTES;
 /// What is known of a file.
 const KNOWN_BYTES: usize = MARKS_BYTES + 32;
 const NAME: &str = "index";
-/// The coarsest times that file systems keep, in seconds (FAT).
-const GRAIN_S: i64 = 2;
 /// The nanoseconds of stamps that no folder has.
 const NEVER_NS: u32 = u32::MAX;
 /// File systems that move the times of a folder whenever its names change, and keep them on disk:
@@ -485,7 +484,7 @@ impl NewIndex {
     }
 
     fn is_old(&self, mtime: (i64, u32), ctime: (i64, u32)) -> bool {
-        mtime.0.max(ctime.0) < self.began_s - GRAIN_S
+        is_settled(mtime.0, ctime.0, self.began_s)
     }
 
     fn end_record(&mut self, inode: u64, bytes: &[u8]) -> std::io::Result<()> {

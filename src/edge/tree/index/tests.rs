@@ -1,6 +1,7 @@
 //! The index as it is written and read back, what damages it, and what it must not tell.
 
 use super::*;
+use crate::edge::settled::GRAIN_S;
 use std::fs;
 
 const FILE: FileType = FileType::RegularFile;
