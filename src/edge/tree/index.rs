@@ -122,6 +122,10 @@ const MARKS_BYTES: usize = 8 + 8 + 1 + TIMES_BYTES;
 /// What is known of a file.
 const KNOWN_BYTES: usize = MARKS_BYTES + 32;
 const NAME: &str = "index";
+/// What else in the folder is a cache, and written as this is: to NAME.PROCESS first.
+const CACHES: [&[u8]; 2] = [NAME.as_bytes(), b"sections"];
+/// How long the draft of one is left alone, in seconds.
+const DRAFT_S: i64 = 3_600;
 /// The nanoseconds of stamps that no folder has.
 const NEVER_NS: u32 = u32::MAX;
 /// File systems that move the times of a folder whenever its names change, and keep them on disk:
@@ -418,7 +422,29 @@ impl NewIndex {
         let head = [MAGIC, &root.device.to_le_bytes()].concat();
         index.file.write_all(&head).and_then(|()| index.file.flush()).ok()?;
         index.began_s = rustix::fs::fstat(index.file.get_ref()).ok()?.st_mtime;
+        index.sweep();
         Some(index)
+    }
+
+    /// Removes the drafts of caches that programs left which were killed. One that is still being
+    /// written is none that anybody needs.
+    fn sweep(&self) {
+        let is_draft = |name: &[u8]| {
+            let mut parts = name.split(|byte| *byte == b'.');
+            let (cache, process) = (parts.next(), parts.next());
+            let is_cache = cache.is_some_and(|cache| CACHES.contains(&cache));
+            let is_number = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_digit);
+            is_cache && process.is_some_and(is_number) && parts.next().is_none()
+        };
+        for (name, _) in super::scan::names(self.folder.as_fd()).unwrap_or_default() {
+            let is_old = || {
+                let stat = rustix::fs::statat(&self.folder, &*name, AtFlags::SYMLINK_NOFOLLOW);
+                stat.is_ok_and(|stat| stat.st_mtime < self.began_s - DRAFT_S)
+            };
+            if is_draft(&name) && is_old() {
+                let _ = rustix::fs::unlinkat(&self.folder, &*name, AtFlags::empty());
+            }
+        }
     }
 
     /// Whether what has these times was changed long enough ago to be told from a later change.

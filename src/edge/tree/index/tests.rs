@@ -217,3 +217,26 @@ fn names_are_names() {
         assert_eq!(Record { bytes }.is_sound(), cut == 5, "{cut}");
     }
 }
+
+/// Who is killed leaves his draft; the next but one takes it away.
+#[test]
+fn drafts_of_the_dead_are_swept() {
+    let (dir, root) = tree();
+    let at = |name: &str| dir.path().join(".remsync.d").join(name);
+    let old = ["index.123", "sections.9"];
+    let kept = ["index.12x", "index.", "index.1.2", "sections", "journal.7", "xindex.1"];
+    for name in old.iter().chain(&kept) {
+        fs::write(at(name), "").unwrap();
+        let hours = std::time::Duration::from_secs(2 * 3_600);
+        let file = fs::File::options().write(true).open(at(name)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - hours).unwrap();
+    }
+    fs::write(at("index.4"), "").unwrap();
+    drop(NewIndex::begin(&root).unwrap());
+    for name in old {
+        assert!(!at(name).exists(), "{name}");
+    }
+    for name in kept.iter().chain(&["index.4"]) {
+        assert!(at(name).exists(), "{name}");
+    }
+}
