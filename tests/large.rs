@@ -7,7 +7,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::{Home, World, settle};
 
@@ -209,10 +209,15 @@ fn sections_that_are_damaged_or_of_another_base_are_none() {
     let text = fs::read_to_string(&remsync).unwrap();
     let (line, _) = text.split_once('\n').unwrap();
     let text = text.replacen(line, &line.replace("DO NOT", "do not"), 1);
+    let written = Instant::now();
     fs::write(&remsync, text).unwrap();
     fs::File::options().write(true).open(&remsync).unwrap().set_modified(old).unwrap();
     assert_eq!(a.run(&["status"]).done(), said);
-    assert_eq!(fs::read(sections(&a)).unwrap(), known, "too young to be told from a later one");
+    let now = fs::read(sections(&a)).unwrap();
+    // On a machine that is busy it is old by then.
+    if written.elapsed() < Duration::from_secs(2) {
+        assert_eq!(now, known, "too young to be told from a later one");
+    }
     thread::sleep(Duration::from_secs(4));
     assert_eq!(a.run(&["status"]).done(), said);
     assert!(fs::read(sections(&a)).unwrap() != known);

@@ -181,7 +181,7 @@ fn crc_of(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::{Duration, Instant, SystemTime};
 
     use super::super::record::Record;
     use super::super::tests::{ROOMY, queue};
@@ -215,13 +215,17 @@ mod tests {
     /// A queue of many notes that are old enough, of which there are copies.
     fn many() -> (tempfile::TempDir, Queue, Vec<(String, String)>) {
         let (dir, queue) = queue(ROOMY);
+        let began = Instant::now();
         for number in 0..NOTES {
             fs::write(queue.meta_path(&digest(number)), note(&format!("{number:04}"))).unwrap();
         }
         let first = listed(&queue);
         assert_eq!(first.len(), NOTES as usize);
         let young = Notes::read(&queue.dir).unwrap();
-        assert!(young.places.is_empty(), "they could change at the same time still");
+        // On a machine that is busy some are old by then.
+        if began.elapsed() < Duration::from_secs(2) {
+            assert!(young.places.is_empty(), "they could change at the same time still");
+        }
         std::thread::sleep(Duration::from_millis(3_100));
         assert_eq!(listed(&queue), first);
         (dir, queue, first)
