@@ -72,8 +72,8 @@ impl Queue {
         let mut digests = digests_in(&dir)?;
         let meta = Folder::open(dir)?;
         let is_long = digests.len() >= notes::WORTH_MIN;
-        // Made before the first note is read.
-        let draft = is_long.then(|| self.temporary()).transpose()?;
+        // Made before the first note is read; where it cannot be, they are read all the same.
+        let draft = if is_long { self.temporary().ok() } else { None };
         let known = if is_long { Notes::read(&self.dir) } else { None };
         let read = in_parallel(&mut digests, |sha256| {
             let name = hex(&*sha256);
