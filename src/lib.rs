@@ -177,6 +177,7 @@
 //! | [`edge::program`] | an editor, a merge tool |
 //! | [`edge::queue`] | incoming packages |
 //! | [`edge::sent`] | the log of mails that went out |
+//! | [`edge::names`] | the names in a folder |
 //! | [`edge::settled`] | whether the times of a file tell what it holds |
 //! | [`edge::carrier`] | how mail leaves: SMTP, sendmail, maildirs, folders |
 //! | [`edge::outbox`] | packages that no carrier has accepted |

@@ -107,6 +107,13 @@ pub fn sha256_of(reader: impl Read) -> io::Result<([u8; 32], u64)> {
     Ok((sha256.finalize().into(), bytes))
 }
 
+/// Returns the CRC-32 of `bytes`, that of gzip: against damage, not against anybody.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
 /// Returns `bytes` as lower-case hex digits.
 pub fn hex(bytes: &[u8]) -> String {
     hex_digits(bytes).map(char::from).collect()

@@ -15,6 +15,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::digest::crc32;
 use super::ledger::{self, Reading};
 use super::statement::{self, Statement, TextFault};
 use crate::model::TreePath;
@@ -237,23 +238,17 @@ fn enclosed(body: &[u8], number: u64) -> Vec<u8> {
 }
 
 fn push_line(line: &[u8], out: &mut Vec<u8>) {
-    statement::push_hex(out, &checksum(line).to_be_bytes());
+    statement::push_hex(out, &crc32(line).to_be_bytes());
     out.push(b' ');
     out.extend_from_slice(line);
     out.push(b'\n');
-}
-
-fn checksum(line: &[u8]) -> u32 {
-    let mut crc = flate2::Crc::new();
-    crc.update(line);
-    crc.sum()
 }
 
 /// Returns the statement of a line whose checksum holds.
 fn checked(line: &[u8]) -> Option<&[u8]> {
     let (sum, statement) = line.split_at_checked(CHECKSUM_BYTES)?;
     let sum = u32::from_be_bytes(statement::hex(sum.strip_suffix(b" ")?)?);
-    (sum == checksum(statement)).then_some(statement)
+    (sum == crc32(statement)).then_some(statement)
 }
 
 /// Reads one transaction, from its `begin` to its `commit`.

@@ -9,13 +9,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, Stat, renameat_with};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat, renameat_with};
 use rustix::path::Arg;
 
 use super::QueueError;
-
-/// Bytes of names asked for at once.
-const NAMES_BYTES: usize = 128 << 10;
+use crate::edge::names;
 
 /// A file in `tmp/` that is removed when nobody made it something else.
 #[derive(Debug)]
@@ -57,16 +55,11 @@ pub(super) fn each_name(dir: &Path, mut each: impl FnMut(&[u8])) -> Result<(), Q
     let fail = |errno: rustix::io::Errno| at(dir)(errno.into());
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(dir, flags, Mode::empty()).map_err(fail)?;
-    let mut buffer = Vec::with_capacity(NAMES_BYTES);
-    let mut entries = RawDir::new(&fd, buffer.spare_capacity_mut());
-    while let Some(entry) = entries.next() {
-        let entry = entry.map_err(fail)?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            each(name);
-        }
-    }
-    Ok(())
+    let each = |name: &[u8], _| {
+        each(name);
+        Ok(())
+    };
+    names::each_name(&fd, each).map_err(fail)
 }
 
 /// A folder that is open: what lies in it is reached by its name alone, which is the short way where

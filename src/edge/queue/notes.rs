@@ -19,6 +19,7 @@ use rustix::fs::Stat;
 
 use super::disk::Temporary;
 use crate::edge::settled::is_settled;
+use crate::format::digest::crc32;
 
 /// Notes for which one file is worth its while.
 pub(super) const WORTH_MIN: usize = 1_000;
@@ -83,7 +84,7 @@ impl Notes {
         path.symlink_metadata().ok().filter(fs::Metadata::is_file)?;
         let mut all = fs::read(path).ok()?;
         let crc = all.split_off(all.len().checked_sub(CRC_BYTES)?);
-        (crc == crc_of(&all).to_le_bytes()).then_some(())?;
+        (crc == crc32(&all).to_le_bytes()).then_some(())?;
         let mut at = all.strip_prefix(MAGIC).map(|_| MAGIC.len())?;
         let mut places = Vec::new();
         while at < all.len() {
@@ -173,12 +174,6 @@ fn head_of(digest: &[u8; 32]) -> u64 {
     digest.first_chunk().map_or(0, |head| u64::from_be_bytes(*head))
 }
 
-fn crc_of(bytes: &[u8]) -> u32 {
-    let mut crc = flate2::Crc::new();
-    crc.update(bytes);
-    crc.sum()
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant, SystemTime};
@@ -234,7 +229,7 @@ mod tests {
     fn damaged(all: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
         let mut all = all[..all.len() - CRC_BYTES].to_vec();
         change(&mut all);
-        let crc = crc_of(&all);
+        let crc = crc32(&all);
         all.extend(crc.to_le_bytes());
         all
     }

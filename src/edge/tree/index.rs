@@ -28,6 +28,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat as InodeStat};
 
 use crate::edge::settled::is_settled;
+use crate::format::digest::crc32;
 use crate::model::Signature;
 
 use super::beneath::{self, Step};
@@ -208,7 +209,7 @@ impl Index {
         let mut bytes = vec![0; usize::try_from(place.length).ok()?];
         self.file.read_exact_at(&mut bytes, place.offset).ok()?;
         let record = Record { bytes };
-        (crc_of(&record.bytes) == place.crc && record.is_sound()).then_some(record)
+        (crc32(&record.bytes) == place.crc && record.is_sound()).then_some(record)
     }
 }
 
@@ -227,7 +228,7 @@ fn read_table(file: &File, device: u64) -> Option<Vec<Place>> {
     let length = usize::try_from(end.checked_sub(begin)?).ok()?;
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, begin).ok()?;
-    (crc_of(&bytes) == crc && length % PLACE_BYTES == 0).then_some(())?;
+    (crc32(&bytes) == crc && length % PLACE_BYTES == 0).then_some(())?;
     let mut bytes = Bytes { rest: &bytes };
     let mut table = Vec::with_capacity(length / PLACE_BYTES);
     while !bytes.rest.is_empty() {
@@ -499,7 +500,7 @@ impl NewIndex {
         self.table.dedup_by_key(|place| place.inode);
         let mut table = Vec::with_capacity(self.table.len() * PLACE_BYTES + TRAILER_BYTES);
         self.table.iter().for_each(|place| place.write(&mut table));
-        let crc = crc_of(&table);
+        let crc = crc32(&table);
         table.extend(self.offset.to_le_bytes());
         table.extend(crc.to_le_bytes());
         self.file.write_all(&table)?;
@@ -517,7 +518,7 @@ impl NewIndex {
         // One folder of more than 4 GiB of names is listed each time.
         let Ok(length) = u32::try_from(bytes.len()) else { return Ok(()) };
         self.file.write_all(bytes)?;
-        let place = Place { inode, offset: self.offset, length, crc: crc_of(bytes) };
+        let place = Place { inode, offset: self.offset, length, crc: crc32(bytes) };
         self.table.push(place);
         self.offset += u64::from(length);
         Ok(())
@@ -577,12 +578,6 @@ fn own_folder(root: &Root) -> Option<OwnedFd> {
         Step::Folder(folder) => Some(folder),
         Step::Absent | Step::Other(_) => None,
     }
-}
-
-fn crc_of(bytes: &[u8]) -> u32 {
-    let mut crc = flate2::Crc::new();
-    crc.update(bytes);
-    crc.sum()
 }
 
 #[cfg(test)]

@@ -8,10 +8,11 @@ use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::AtomicU64;
 
-use rustix::fs::{FileType, RawDir};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
+use crate::edge::names::each_name;
 use crate::model::path::is_reserved_part;
 use crate::model::project::Format;
 use crate::model::{Listing, Signature};
@@ -20,9 +21,6 @@ use super::beneath;
 use super::index::{self, Index, Marks, NewIndex, Wish};
 use super::walk::{self, Hashed, Listed, Source, Yard};
 use super::{Found, Root, TreeError};
-
-/// Bytes of names asked for at once.
-const NAMES_BYTES: usize = 32 << 10;
 
 /// What a scan asks about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -396,16 +394,11 @@ impl News {
 /// Returns the names in a folder, ascending, with what is known of their kinds.
 pub fn names(folder: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, FileType)>, Errno> {
     let fd = beneath::reopen(folder)?;
-    let mut buffer = Vec::with_capacity(NAMES_BYTES);
-    let mut entries = RawDir::new(&fd, buffer.spare_capacity_mut());
     let mut names = Vec::new();
-    while let Some(entry) = entries.next() {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            names.push((name.to_vec(), entry.file_type()));
-        }
-    }
+    each_name(&fd, |name, kind| {
+        names.push((name.to_vec(), kind));
+        Ok(())
+    })?;
     names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     Ok(names)
 }

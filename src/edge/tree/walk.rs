@@ -12,9 +12,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use rustix::fs::{AtFlags, FileType, RawDir};
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
+use crate::edge::names::each_name;
 use crate::model::limits::PATH_DEPTH_MAX;
 use crate::model::path::is_reserved_part;
 use crate::model::project::Format;
@@ -34,8 +35,6 @@ const WORTH_THINGS_MIN: usize = AHEAD_THINGS_MAX / 4;
 const THREADS_MAX: usize = 4;
 /// Files that are hashed by one thread, one after the other.
 const BATCH_FILES: usize = 32;
-/// Bytes of names asked for at once.
-const NAMES_BYTES: usize = 32 << 10;
 
 /// A folder that was listed.
 pub(super) struct Listed {
@@ -575,20 +574,13 @@ impl Listed {
     /// Reads the names in a folder, and returns them in the order of the paths: a folder as if its
     /// name had the slash that follows.
     fn read(&mut self, folder: &OwnedFd) -> Result<Vec<Name>, Errno> {
-        let mut buffer = Vec::with_capacity(NAMES_BYTES);
-        let mut raw = RawDir::new(folder, buffer.spare_capacity_mut());
         let mut entries = Vec::new();
-        while let Some(entry) = raw.next() {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name == b"." || name == b".." {
-                continue;
-            }
+        each_name(folder, |name, kind| {
             // Some file systems do not say it when they list.
-            let kind = match entry.file_type() {
+            let kind = match kind {
                 FileType::Unknown => match beneath::kind(folder.as_fd(), name) {
                     Ok(kind) => kind,
-                    Err(Errno::NOENT) => continue,
+                    Err(Errno::NOENT) => return Ok(()),
                     Err(errno) => return Err(errno),
                 },
                 kind => kind,
@@ -597,7 +589,8 @@ impl Listed {
             self.names.extend_from_slice(name);
             let end = u32::try_from(self.names.len()).map_err(|_| Errno::OVERFLOW)?;
             entries.push(Name { at: start..end, kind, is_wanted: None, known: None });
-        }
+            Ok(())
+        })?;
         entries.sort_unstable_by(|one, other| {
             let (a, b) = (self.at(&one.at), self.at(&other.at));
             let shared = a.len().min(b.len());
