@@ -11,8 +11,8 @@ pub mod kept;
 pub mod lock;
 #[allow(clippy::disallowed_methods, reason = "it writes our own log")]
 pub mod log;
-#[allow(clippy::disallowed_methods, reason = "it writes files of a project's own")]
 pub mod names;
+#[allow(clippy::disallowed_methods, reason = "it writes files of a project's own")]
 pub mod outbox;
 #[allow(clippy::disallowed_methods, reason = "it writes the register of projects")]
 pub mod places;
