@@ -201,7 +201,9 @@
 //! |---|---|
 //! | [`command::options`], [`command::grammar`] | read what was typed |
 //! | [`command::help`] | print what can be typed |
-//! | [`command::session`] | one run: settings, time, the project |
+//! | [`command::session`] | one run: settings, time |
+//! | [`command::ground`] | where a project stands: its tree, and what belongs |
+//! | [`command::open`] | the project that a command works on |
 //! | [`command::dialog`] | one command after another, and what lasts between them |
 //! | [`command::prompt`] | where they are typed |
 //! | [`command::completion`] | what a word may become |

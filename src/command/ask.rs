@@ -12,8 +12,8 @@ use crate::model::limits::PACKAGE_BYTES_MAX;
 use crate::model::version::Version;
 
 use super::grammar::Decision;
+use super::open::OpenProject;
 use super::outcome::{escaped_lines, talk};
-use super::session::OpenProject;
 use super::sides::{Arrivals, Desk, Sides};
 use super::words::{describe_difference, describe_question, describe_side};
 

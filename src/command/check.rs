@@ -28,9 +28,11 @@ use crate::rules::plan::{Named, Request, What};
 use crate::rules::select::Selection;
 use crate::rules::status::{holds, matrix, site_standing};
 
+use super::ground::Ground;
+use super::ground::{look, place_of};
 use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell};
-use super::session::{Ground, Session};
-use super::survey::{Survey, belongs, look, place_of, survey};
+use super::session::Session;
+use super::survey::{Survey, belongs, survey};
 use super::words::age_words;
 
 /// For how long a check is used again, in seconds, unless `--max-age` says otherwise.

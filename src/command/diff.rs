@@ -9,9 +9,10 @@ use crate::model::knowledge::Question;
 use crate::model::limits::PACKAGE_BYTES_MAX;
 use crate::model::project::Project;
 
+use super::ground::Ground;
 use super::outcome::{Failure, Outcome, answer_json, answer_text, tell};
 use super::resolve::select;
-use super::session::{Ground, Session};
+use super::session::Session;
 use super::sides::{Arrivals, Desk, Sides};
 use super::words::{describe_difference, label, sides_json, unified_of};
 

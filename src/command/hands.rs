@@ -19,8 +19,8 @@ use crate::model::{Signature, TreePath};
 use crate::rules::observe::Look;
 use crate::rules::visit::{Hands, Put, Source};
 
-use super::session::Ground;
-use super::survey::{look_at_disk, place_of};
+use super::ground::Ground;
+use super::ground::{look_at_disk, place_of};
 
 /// A package whose files lie unpacked beside the tree.
 pub struct Staged {
@@ -383,23 +383,6 @@ fn put(path: &TreePath, done: Result<(), PlaceFault>) -> Put {
             let own = format!("{path}: ");
             Put::Failed(why.strip_prefix(&own).unwrap_or(&why).to_owned())
         }
-    }
-}
-
-/// Hands that only look: what would be done is said to be done.
-pub struct DryHands<'a>(pub &'a Ground);
-
-impl Hands for DryHands<'_> {
-    fn place_of(&mut self, path: &TreePath) -> Place {
-        place_of(&self.0.selection, path)
-    }
-
-    fn look(&mut self, path: &TreePath) -> Look {
-        look_at_disk(&self.0.root, self.0.format, path)
-    }
-
-    fn put(&mut self, _: &TreePath, _: &Version, _: Source, _: Content) -> Put {
-        Put::Done
     }
 }
 

@@ -18,8 +18,9 @@ use crate::rules::select::Selection;
 use super::ask::reply;
 use super::edit::apply;
 use super::grammar::{Decision, Edit, Kind, SiteName};
+use super::open::OpenProject;
 use super::outcome::{Failure, tell_failure};
-use super::session::{OpenProject, Session};
+use super::session::Session;
 use super::words::local_time;
 
 /// Remembers what a package says of who takes part.

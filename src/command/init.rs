@@ -22,9 +22,10 @@ use crate::model::{Address, Site};
 use crate::rules::select::default_ignores;
 
 use super::ask::{reply, reply_as_typed};
+use super::open::{OpenProject, RUNS};
 use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell, tell_failure};
 use super::process::{Tally, opened, process_into};
-use super::session::{OpenProject, RUNS, Session};
+use super::session::Session;
 use super::sites::{
     Remote, check_new_host, check_new_remote, check_title, guessed_address, home_relative,
     parse_address, parse_remote,

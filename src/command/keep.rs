@@ -15,7 +15,8 @@ use crate::model::project::Format;
 use crate::model::version::{Content, History, Prefix};
 use crate::model::{Signature, TreePath};
 
-use super::session::{OpenProject, RUNS, Session};
+use super::open::{OpenProject, RUNS};
+use super::session::Session;
 
 /// Says by its time when the store was last pruned.
 const PRUNED: &str = "pruned";

@@ -11,8 +11,9 @@ use crate::format::digest::hex;
 use crate::model::TreePath;
 use crate::model::run::{Change, Event, Run};
 
+use super::open::RUNS;
 use super::outcome::{Failure, Outcome, answer, answer_json};
-use super::session::{RUNS, Session};
+use super::session::Session;
 use super::words::{describe_why, local_time, why_named};
 
 /// Tells the runs, newest first; of one file, those that it is in.

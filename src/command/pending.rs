@@ -10,11 +10,12 @@ use crate::format::digest::hex;
 use crate::model::knowledge::Question;
 use crate::model::project::Project;
 
+use super::ground::Ground;
 use super::identity;
 use super::misnamed;
 use super::outbox::{self, Waiting};
 use super::outcome::{Failure, Outcome, answer, answer_json};
-use super::session::{Ground, Session};
+use super::session::Session;
 use super::sides::{Arrivals, Desk, Sides};
 use super::words::{describe_question, describe_side, local_time, sides_json};
 

@@ -29,16 +29,18 @@ use crate::rules::settle::ask_again;
 use crate::rules::visit::{self, Answered, Hands, Put, Receipt, Source};
 
 use super::grammar::Decision;
+use super::ground::Ground;
+use super::ground::{look_at_disk, place_of};
 use super::hands::{DiskHands, finish_removals};
 use super::identity;
 use super::keep::{keep_bases, tidy_up};
 use super::merge::{End, merge};
 use super::misnamed;
+use super::open::OpenProject;
 use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell, tell_failure};
 use super::process::{packages_asked_about, packages_left_to_person, retire_settled};
-use super::session::{Ground, OpenProject, Session};
+use super::session::Session;
 use super::sides::{Arrivals, Desk};
-use super::survey::{look_at_disk, place_of};
 use super::words::{address_of, label};
 
 /// Answers made durable at once.

@@ -18,8 +18,9 @@ use crate::rules::visit::Put;
 use super::hands::DiskHands;
 use super::keep::tidy_up;
 use super::log::tree_path;
+use super::open::{OpenProject, RUNS};
 use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell};
-use super::session::{OpenProject, RUNS, Session};
+use super::session::Session;
 use super::undo::enter_all;
 use super::words::local_time;
 

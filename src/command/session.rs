@@ -1,4 +1,4 @@
-//! One run: what was asked, the settings, the time; and the project that a command works on.
+//! One run: what was asked, the settings, the time.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -11,18 +11,13 @@ use crate::edge::carrier::{
 use crate::edge::kept::DAY_MS;
 use crate::edge::places::{Places, real};
 use crate::edge::queue::Queue;
-use crate::edge::runs::RunLog;
 use crate::edge::secret::{self, SecretError};
 use crate::edge::signing::{Signer, SigningError};
 use crate::edge::state::State;
-use crate::edge::tree::Root;
 use crate::edge::trust::Trust;
 use crate::format::settings::{self, Secret, Settings, Unsigned};
-use crate::model::project::{Format, Identity, Project};
-use crate::model::run::Kind;
 use crate::model::verdict::Deletions;
 use crate::rules::plan::RESEND_AFTER_MS;
-use crate::rules::select::Selection;
 
 use super::options::Options;
 use super::outcome::{Failure, escaped_lines};
@@ -38,9 +33,6 @@ const KEEP_BYTES_MAX: u64 = 2 << 30;
 /// Bytes of copies for merges, unless the settings say otherwise.
 const BASE_BYTES_MAX: u64 = 256 << 20;
 
-/// The run history's name in the project's own folder.
-pub const RUNS: &str = "runs";
-
 /// What every command is given.
 pub struct Session {
     /// What was typed.
@@ -51,29 +43,6 @@ pub struct Session {
     pub settings: Settings,
     /// When the run began, in ms since 1970.
     pub now_ms: u64,
-}
-
-/// A project under our lock.
-pub struct OpenProject {
-    /// Its files on disk.
-    pub state: State,
-    /// Who takes part, and what is known.
-    pub project: Project,
-    /// Where it stands.
-    pub ground: Ground,
-}
-
-/// Where a project stands: the tree and what belongs to it. Apart from what is known, so that the
-/// one can be looked at while the other changes.
-pub struct Ground {
-    /// Its top folder.
-    pub dir: PathBuf,
-    /// The tree.
-    pub root: Root,
-    /// Which paths belong.
-    pub selection: Selection,
-    /// The format spoken: how files are signed.
-    pub format: Format,
 }
 
 impl Session {
@@ -315,45 +284,4 @@ fn key_failure(error: SigningError) -> Failure {
         _ => KEY_HINT.to_owned(),
     };
     Failure::new(error).hinted(hint)
-}
-
-impl OpenProject {
-    /// Opens the project in `directory` and takes its lock.
-    ///
-    /// # Errors
-    /// It is no project, another remsync is at work on it, its state or an expression of it cannot
-    /// be read.
-    pub fn open(session: &Session, directory: &Path) -> Result<OpenProject, Failure> {
-        let (state, project) = State::open(directory)?;
-        OpenProject::with(session, state, project)
-    }
-
-    /// Completes a project whose state is open.
-    pub fn with(session: &Session, state: State, project: Project) -> Result<OpenProject, Failure> {
-        let ground = Ground::open(session, state.dir(), &project.identity)?;
-        Ok(OpenProject { state, project, ground })
-    }
-
-    /// Opens the run history for a run of `kind`.
-    pub fn runs(&self, kind: Kind, now_ms: u64) -> RunLog {
-        RunLog::begin(&self.state.private(RUNS), kind, None, now_ms)
-    }
-}
-
-impl Ground {
-    /// Opens the tree below `directory`; what of our own lies in it is no part of it.
-    ///
-    /// # Errors
-    /// It cannot be opened, or an expression of the project cannot be read.
-    pub fn open(
-        session: &Session,
-        directory: &Path,
-        identity: &Identity,
-    ) -> Result<Ground, Failure> {
-        let mut root = Root::open(directory)?;
-        let own = session.places.own(&session.settings, &session.queue_directory());
-        root.guard(&real(directory), &own);
-        let selection = Selection::compile(&identity.scans, &identity.ignores)?;
-        Ok(Ground { dir: directory.to_owned(), root, selection, format: identity.format })
-    }
 }

@@ -14,7 +14,7 @@ use crate::format::package::{self, Sink};
 use crate::model::knowledge::{Knowledge, Question};
 use crate::model::version::{Ancestor, Content, History, Prefix, Version};
 
-use super::session::Ground;
+use super::ground::Ground;
 
 /// Bytes of arrived files that are held in memory for one command.
 const HELD_BYTES_MAX: u64 = 16 * TEXT_BYTES_MAX;

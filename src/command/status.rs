@@ -17,9 +17,10 @@ use crate::rules::plan::{Named, Request, What};
 use crate::rules::status::{MatrixRow, SiteStanding, holds, matrix, site_standing};
 
 use super::check::{describe_site, hosts_seen, site_json};
+use super::ground::Ground;
 use super::identity::open_differences;
 use super::outcome::{Failure, Outcome, answer, answer_json, answer_lines, counted};
-use super::session::{Ground, Session};
+use super::session::Session;
 use super::survey::{Survey, sift, survey};
 use super::words::{age_words, local_time};
 

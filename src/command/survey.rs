@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use crate::edge::state::{State, StateError};
-use crate::edge::tree::{Kind, Look as LookAt, Root, Scan, Scanning, Seen, Unknown, Wanted};
+use crate::edge::tree::{Kind, Root, Scan, Scanning, Seen, Wanted};
 use crate::format::base::Sieve;
 use crate::format::orders::is_writable;
 use crate::format::sections::{FilesDigest, Section};
@@ -13,15 +13,15 @@ use crate::model::TreePath;
 use crate::model::knowledge::Row;
 use crate::model::project::{Format, Identity, Project};
 use crate::model::verdict::Place;
-use crate::model::version::Content;
 use crate::rules::classic;
-use crate::rules::observe::{Differences, Look, compare};
+use crate::rules::observe::{Differences, compare};
 use crate::rules::quiet::{are_told, is_quiet};
-use crate::rules::select::{Selection, is_sensitive};
+use crate::rules::select::Selection;
 
+use super::ground::{Ground, look, place_of};
 use super::outcome::{Failure, Outcome, counted, tell};
 use super::progress::watched;
-use super::session::{Ground, Session};
+use super::session::Session;
 use super::words::size_words;
 
 /// What a scan found, and how it differs from the rows.
@@ -285,37 +285,6 @@ impl Sieve for Sifting<'_, '_, '_, '_> {
             self.next = to;
         }
         is_quiet
-    }
-}
-
-/// Looks at one path as far as this site's choice of files lets it be seen.
-pub fn look(root: &Root, selection: &Selection, format: Format, path: &TreePath) -> Look {
-    match place_of(selection, path) {
-        Place::Inside | Place::Sensitive => look_at_disk(root, format, path),
-        place => Look::NotKnown(place),
-    }
-}
-
-/// Looks at one path on the disk, wherever it lies.
-pub fn look_at_disk(root: &Root, format: Format, path: &TreePath) -> Look {
-    match root.look(path, format) {
-        LookAt::Absent => Look::Is(Content::Absent),
-        LookAt::File(found) => Look::Is(Content::File(found.signature)),
-        LookAt::NotKnown(Unknown::Unreadable(_) | Unknown::Changing) => {
-            Look::NotKnown(Place::Unreadable)
-        }
-        LookAt::NotKnown(Unknown::Folder | Unknown::ParentNotFolder) => Look::Barred,
-        LookAt::NotKnown(_) => Look::NotKnown(Place::Blocked),
-    }
-}
-
-/// Returns where a path lies. An expression that hits its bound leaves it unreadable: a question,
-/// never a silent verdict.
-pub fn place_of(selection: &Selection, path: &TreePath) -> Place {
-    match selection.place(path) {
-        Ok(Place::Inside) if is_sensitive(path) => Place::Sensitive,
-        Ok(place) => place,
-        Err(_) => Place::Unreadable,
     }
 }
 

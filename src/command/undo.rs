@@ -16,12 +16,13 @@ use crate::model::verdict::Place;
 use crate::model::version::Content;
 use crate::rules::visit::Put;
 
+use super::ground::{look_at_disk, place_of};
 use super::hands::DiskHands;
 use super::keep::tidy_up;
+use super::open::{OpenProject, RUNS};
 use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell};
 use super::resolve::observe_in;
-use super::session::{OpenProject, RUNS, Session};
-use super::survey::{look_at_disk, place_of};
+use super::session::Session;
 
 /// Undoes a run, or the last one that changed files.
 ///

@@ -9,8 +9,10 @@ use crate::model::project::{Format, Identity, Project};
 use crate::rules::classic::is_untold;
 use crate::rules::observe::record;
 
+use super::ground::Ground;
+use super::open::OpenProject;
 use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell};
-use super::session::{Ground, OpenProject, Session};
+use super::session::Session;
 use super::survey::survey;
 
 /// Makes the project speak format 2.0.

@@ -27,8 +27,9 @@ use crate::rules::parts::{Room, Turn, carve};
 use crate::rules::plan::{Named, Outgoing, OutgoingRow, Request, With, accepted, issue, withdraw};
 
 use super::super::ask;
+use super::super::open::OpenProject;
 use super::super::outcome::{Failure, counted, tell};
-use super::super::session::{OpenProject, Session};
+use super::super::session::Session;
 use super::super::sites::parse_address;
 use super::super::words::size_words;
 use super::super::wrap::Wrapper;

@@ -19,8 +19,9 @@ use crate::rules::plan::{Named, Outgoing, Request, What, forget_tombstones, plan
 
 use super::edit::numbered_by;
 use super::keep::{keep_bases, tidy_up};
+use super::open::OpenProject;
 use super::outcome::{Failure, Outcome, answer_json, counted, tell};
-use super::session::{OpenProject, Session};
+use super::session::Session;
 use super::survey::{Sifted, Survey, rests, sift};
 use report::{Report, conclude, tell_unsigned};
 

@@ -15,8 +15,8 @@ use crate::model::{Signature, TreePath};
 use crate::rules::classic;
 use crate::rules::plan::{Outgoing, orders};
 
+use super::super::ground::Ground;
 use super::super::outcome::Failure;
-use super::super::session::Ground;
 
 /// What packing came to.
 pub enum Packed {

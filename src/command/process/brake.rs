@@ -7,8 +7,9 @@ use crate::model::version::Content;
 use crate::rules::brake::is_tree_gone;
 
 use super::super::ask::yes;
+use super::super::open::OpenProject;
 use super::super::outcome::{Failure, counted, tell};
-use super::super::session::{OpenProject, Session};
+use super::super::session::Session;
 
 /// What is said of packages that are left alone because the tree may not be there.
 pub(super) const TREE_GONE: &str = "most files here are gone: an unmounted disk, or meant?";

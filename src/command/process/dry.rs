@@ -15,10 +15,11 @@ use crate::model::knowledge::Knowledge;
 use crate::model::project::Identity;
 use crate::rules::learn::route;
 
-use super::super::hands::DryHands;
+use super::super::ground::DryHands;
+use super::super::ground::Ground;
 use super::super::misnamed::is_for;
 use super::super::outcome::{Failure, Outcome, tell};
-use super::super::session::{Ground, Session};
+use super::super::session::Session;
 use super::super::words::describe_not_for_us;
 use super::intake::beside;
 use super::{Run, Tally, of_package, visited_entry};

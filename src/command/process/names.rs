@@ -7,8 +7,8 @@ use crate::model::project::Identity;
 
 use super::super::identity;
 use super::super::misnamed::{self, Misnamed};
+use super::super::open::OpenProject;
 use super::super::outcome::Failure;
-use super::super::session::OpenProject;
 use super::{Run, Tally};
 
 impl Run<'_> {

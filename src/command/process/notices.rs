@@ -16,8 +16,9 @@ use crate::model::project::Format;
 use crate::rules::classic;
 use crate::rules::plan::take_back;
 
+use super::super::open::OpenProject;
 use super::super::outcome::{Failure, counted, tell};
-use super::super::session::{OpenProject, Session};
+use super::super::session::Session;
 use super::super::words::local_time;
 use super::Run;
 use super::tally::Tally;

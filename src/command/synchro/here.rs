@@ -13,9 +13,10 @@ use crate::model::snapshot::{Act, Operation};
 use crate::model::version::Content;
 use crate::model::{Signature, TreePath};
 
+use super::super::open::OpenProject;
 use super::super::outcome::Failure;
 use super::super::progress::Progress;
-use super::super::session::{OpenProject, Session};
+use super::super::session::Session;
 use super::{End, Ended, Errand};
 
 /// Brings what comes from the hosts, one host after the other; returns what is left for them.

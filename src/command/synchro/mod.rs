@@ -31,9 +31,10 @@ use crate::rules::select::Selection;
 
 use super::check::{agreed_key, check, operation_json, terms};
 use super::keep::tidy_up;
+use super::open::OpenProject;
 use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell};
 use super::progress::Progress;
-use super::session::{OpenProject, Session};
+use super::session::Session;
 use super::undo::enter_all;
 use super::words::describe_why;
 

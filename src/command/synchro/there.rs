@@ -16,8 +16,8 @@ use crate::model::path::escaped;
 use crate::model::snapshot::{Act, Operation};
 use crate::model::version::Content;
 
+use super::super::ground::Ground;
 use super::super::progress::Progress;
-use super::super::session::Ground;
 use super::{End, Ended, Errand};
 
 /// Permissions of a folder that is made there.

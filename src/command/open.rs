@@ -1,0 +1,48 @@
+//! The project that a command works on, under our lock.
+
+use std::path::Path;
+
+use crate::edge::runs::RunLog;
+use crate::edge::state::State;
+use crate::model::project::Project;
+use crate::model::run::Kind;
+
+use super::ground::Ground;
+use super::outcome::Failure;
+use super::session::Session;
+
+/// The run history's name in the project's own folder.
+pub const RUNS: &str = "runs";
+
+/// A project under our lock.
+pub struct OpenProject {
+    /// Its files on disk.
+    pub state: State,
+    /// Who takes part, and what is known.
+    pub project: Project,
+    /// Where it stands.
+    pub ground: Ground,
+}
+
+impl OpenProject {
+    /// Opens the project in `directory` and takes its lock.
+    ///
+    /// # Errors
+    /// It is no project, another remsync is at work on it, its state or an expression of it cannot
+    /// be read.
+    pub fn open(session: &Session, directory: &Path) -> Result<OpenProject, Failure> {
+        let (state, project) = State::open(directory)?;
+        OpenProject::with(session, state, project)
+    }
+
+    /// Completes a project whose state is open.
+    pub fn with(session: &Session, state: State, project: Project) -> Result<OpenProject, Failure> {
+        let ground = Ground::open(session, state.dir(), &project.identity)?;
+        Ok(OpenProject { state, project, ground })
+    }
+
+    /// Opens the run history for a run of `kind`.
+    pub fn runs(&self, kind: Kind, now_ms: u64) -> RunLog {
+        RunLog::begin(&self.state.private(RUNS), kind, None, now_ms)
+    }
+}
