@@ -125,6 +125,7 @@
 //! | [`rules::reconcile`] | where sites differ about who takes part, and which files belong |
 //! | [`rules::status`] | where each file stands at each site |
 //! | [`rules::hosts`] | what follows from looking at a host |
+//! | [`rules::intent`] | what is about to be put in place, and was when a run was killed |
 //! | [`rules::classic`] | all of that for format 1.3 |
 //!
 //! Floor 1, [`mod@format`]:

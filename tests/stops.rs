@@ -9,7 +9,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use remsync::edge::state::State;
+use remsync::model::knowledge::Row;
 use support::strace::{Fault, Point, Traced, points, run_to};
 use support::twins::{Random, copy, edit_thirty, end, in_step, processed, queue, undone};
 use support::{DELIVER, Home, REMSYNC, World};
@@ -90,6 +92,86 @@ fn process_stopped_anywhere() {
             tell_killed: &known,
         },
     );
+}
+
+/// A processing is killed, and the next to run is not that processing but a broadcast: what lies in
+/// the tree by then keeps the name and the past that it came with.
+#[test]
+fn what_a_killed_process_put_in_place_keeps_its_name() {
+    let world = World::in_memory();
+    let (a, b) = in_step(&world);
+    set(&b, "[policy]\ndeletions = \"apply\"\n");
+    edit_thirty(&a);
+    b.write("folder3/f3", "of b\n");
+    a.write("new/one", "new\n");
+    a.remove("folder3/f39");
+    a.run(&["broadcast"]).done();
+    // The mail is lost, so that what comes is two versions on: one that was written here would be
+    // one on, and know nothing of the other.
+    b.mails().iter().for_each(|mail| fs::remove_file(mail).unwrap());
+    (0..10).for_each(|n| a.write(format!("folder{}/f{n}", n % 4), format!("{n} once more\n")));
+    a.write("new/one", "newer\n");
+    a.remove("folder2/f38");
+    a.run(&["broadcast"]).done();
+    b.deliver_all();
+    let between = killed_then_broadcast(&world, &b, &["process", "--batch"], &[1]);
+    assert!(between > 0, "it was never killed between the files and the beliefs");
+    // What a person takes.
+    assert_eq!(b.run(&["process", "--batch"]).status(), 1);
+    let between = killed_then_broadcast(&world, &b, &["resolve", "folder3/f3", "take"], &[0, 2]);
+    assert!(between > 0, "it was never killed between the files and the beliefs");
+}
+
+/// Kills a command at its points, and broadcasts; then it is run again, and ends with one of these.
+/// Returns how often files were in place and not all of them believed.
+fn killed_then_broadcast(world: &World, home: &Home, words: &[&str], ends: &[i32]) -> usize {
+    let command = |home: &Home| {
+        let mut command = home.command(REMSYNC);
+        command.args(words);
+        command
+    };
+    let (before, files) = (versions(home), home.files());
+    let calm = copy(world, home, "calm");
+    let all = points(&command(&calm), None, &log_of(&calm));
+    let after = versions(&calm);
+    assert!(before != after);
+    let mut random = Random::new();
+    let is_whole = std::env::var("REMSYNC_STOPS").is_ok_and(|how| how == "all");
+    let stride = if is_whole { 1 } else { all.len().div_ceil(3 * SAMPLE).max(1) };
+    let (mut between, mut rounds) = (0, 0);
+    for point in all.iter().skip(random.number(stride)).step_by(stride) {
+        let what = format!("{words:?}, REMSYNC_SEED={} {point:?}", random.seed);
+        let twin = copy(world, home, "killed");
+        let traced = run_to(&command(&twin), None, &log_of(&twin), point, Fault::Kill);
+        assert!(traced.is_reached, "{what}");
+        let intent = twin.tree.join(".remsync.d/intent");
+        let is_intended = || fs::metadata(&intent).is_ok_and(|found| found.len() > 0);
+        if twin.files() != files && versions(&twin) == before {
+            assert!(is_intended(), "{what}");
+            between += 1;
+        }
+        twin.run(&["broadcast", "--batch"]).done();
+        assert!(!is_intended(), "{what}");
+        for (path, version) in &versions(&twin) {
+            // What was written here is a version of its own.
+            let is_own = path == "folder3/f3" && version.starts_with("2.");
+            let known = [before.get(path), after.get(path)];
+            assert!(is_own || known.contains(&Some(version)), "{what}: {path} is {version}");
+        }
+        let again = twin.run(words);
+        assert!(ends.contains(&again.status()), "{what}\n{}", again.story());
+        assert_eq!(versions(&twin), after, "{what}");
+        rounds += 1;
+    }
+    println!("{words:?}, then broadcast: {} points, {rounds} killed, {between} midway", all.len());
+    between
+}
+
+/// Returns the name of each version and what it descends from.
+fn versions(home: &Home) -> BTreeMap<String, String> {
+    let project = State::read(&home.tree).unwrap();
+    let told = |row: &Row| format!("{} of {:?}", row.version, row.history);
+    project.knowledge.rows.iter().map(|(path, row)| (path.to_string(), told(row))).collect()
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! What sites do, by the program's own rules; what the rules did is held against the truth.
 
-use remsync::model::knowledge::{Knowledge, Question, Row, Why};
+use std::collections::BTreeMap;
+
+use remsync::model::knowledge::{Intent, Knowledge, Question, Row, Why};
 use remsync::model::orders::{Act, OrderRow, Orders};
 use remsync::model::project::Identity;
 use remsync::model::verdict::{Choice, Deletions, Place, Verdict};
 use remsync::model::version::{Content, History};
 use remsync::model::{Listing, Signature, TreePath, Version};
 use remsync::rules::decide::{Lineage, decide};
+use remsync::rules::intent::{chosen, intended, recognise};
 use remsync::rules::learn::route;
 use remsync::rules::observe::{Look, compare, observe, record};
 use remsync::rules::parts::{Extent, stands};
@@ -24,7 +27,7 @@ use super::mutant::Mutant;
 use super::prng::Prng;
 use super::tamper;
 use super::truth::State;
-use super::world::{Package, World, digest_of, index, package_of};
+use super::world::{Package, Site, World, digest_of, index, package_of};
 
 /// What reaches into a tree in memory.
 struct Arms<'w, 'a> {
@@ -207,6 +210,7 @@ impl<'a> World<'a> {
         what: What,
         rng: &mut Prng,
     ) -> usize {
+        self.recognise(at, rng);
         self.settle_outbox(at);
         if !self.scan(at, rng) {
             return 0;
@@ -380,6 +384,22 @@ impl<'a> World<'a> {
         {
             site.row[path] = site.disk[path];
             site.is_unscanned[path] = false;
+            self.found_asked_about(at, path);
+        }
+    }
+
+    /// What a scan finds is what an open question is about, where it is just that.
+    fn found_asked_about(&mut self, at: usize, path: usize) {
+        let knowledge = &self.sites[at].knowledge;
+        let Some(row) = knowledge.rows.get(&self.paths[path]) else { return };
+        let is_it = |open: &&Question| {
+            let mut past = open.history.iter();
+            open.version == row.version && past.all(|old| row.history.iter().any(|it| it == old))
+        };
+        let question = knowledge.questions.on(&self.paths[path]).find(is_it).cloned();
+        if let Some(question) = question {
+            let state = self.question_state(at, &question);
+            self.joined(at, path, &state);
         }
     }
 
@@ -404,6 +424,7 @@ impl<'a> World<'a> {
 
     /// Processes one package; whether it is done with.
     pub fn visit(&mut self, at: usize, package: usize, rng: &mut Prng) -> bool {
+        self.recognise(at, rng);
         self.counts.add(Kind::Visits);
         let orders = self.packages[package].orders.clone();
         let open = self.sites[at].knowledge.questions.to_vec();
@@ -518,24 +539,31 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Processes a package and is killed between the files and the beliefs; it stays in the queue.
+    /// A program is killed between the files and the beliefs: one that processes a package, which
+    /// stays in the queue, or one that carries out an answer.
     pub fn kill(&mut self, at: usize, rng: &mut Prng) {
-        let lives = 1 + rng.below(2);
-        self.kill_after(at, lives, None, rng);
+        if rng.chance(300) {
+            self.kill_answer(at, rng);
+        } else {
+            let lives = 1 + rng.below(2);
+            self.kill_after(at, lives, None, rng);
+        }
+        // What runs next need not be the same.
+        if rng.chance(300) {
+            self.broadcast_somehow(at, rng);
+        }
     }
 
-    /// The same, after so many files; whether it is run again at once, if that is said.
+    /// A processing is killed after so many files; whether it is run again at once, if that is said.
     pub fn kill_after(&mut self, at: usize, lives: usize, again: Option<bool>, rng: &mut Prng) {
         let Some(&package) = self.sites[at].inbox.first() else { return };
+        self.recognise(at, rng);
         self.counts.add(Kind::Killed);
         self.say(|_| format!("s{at} is killed while it processes p{package}"));
-        let site = &self.sites[at];
-        let (row, unscanned) = (site.row.clone(), site.is_unscanned.clone());
-        let disk = site.disk.clone();
-        let knowledge = site.knowledge.clone();
+        let before = self.sites[at].clone();
         let orders = self.packages[package].orders.clone();
-        let asked = self.sites[at].asked.clone();
         self.ask_about_both(at, package, &orders);
+        let mut intent = Intent::new();
         self.run(at, rng, None, Some(lives), |knowledge, hands, world| {
             let Some((orders, circumstances)) =
                 world.circumstances(at, package, knowledge, &orders)
@@ -545,28 +573,20 @@ impl<'a> World<'a> {
             let (route, deletions, now_ms) = circumstances;
             let digest = digest_of(package);
             let it = Visit { orders: &orders, route: &route, package: digest, deletions, now_ms };
+            intent = intended(knowledge, &orders, &route);
             visit(knowledge, hands, &it)
         });
         let site = &mut self.sites[at];
         if self.mutant == Some(Mutant::BeliefsFirst) {
-            site.disk = disk;
+            site.disk = before.disk;
             site.inbox.remove(0);
             return;
         }
-        site.knowledge = knowledge;
-        site.asked = asked;
         let is_at_once = again.unwrap_or_else(|| rng.chance(500));
-        for path in 0..row.len() {
-            site.row[path] = row[path];
-            // Back to what the last scan saw: what was between was seen by nobody who lives.
-            let truth = &self.truths[path];
-            if truth.content(&site.disk[path]) == truth.content(&row[path]) {
-                site.disk[path] = row[path];
-            }
-            site.is_unscanned[path] = unscanned[path] && site.disk[path] == disk[path];
-            // Where a scan comes first, what is there gets a name of its own.
-            self.truths[path].is_lossy |= !is_at_once && site.disk[path] != disk[path];
-        }
+        self.forget_run(at, before);
+        let arrivals = self.arrivals(package, &orders, false);
+        let truth = arrivals.into_iter().map(|arrival| (arrival.path, arrival.state)).collect();
+        self.leave_intent(at, intent, truth);
         if is_at_once {
             self.sites[at].inbox.remove(0);
             if !self.visit(at, package, rng) {
@@ -575,8 +595,91 @@ impl<'a> World<'a> {
         }
     }
 
+    /// An answer is killed when its file is in place.
+    fn kill_answer(&mut self, at: usize, rng: &mut Prng) {
+        self.recognise(at, rng);
+        let open = self.sites[at].knowledge.questions.to_vec();
+        if open.is_empty() {
+            return;
+        }
+        let question = &open[rng.below(open.len())];
+        self.counts.add(Kind::KilledAnswering);
+        self.say(|_| format!("s{at} is killed while it takes {}", question.version));
+        let before = self.sites[at].clone();
+        let shown = before.knowledge.rows.get(&question.path).map(|row| row.version);
+        let (deletions, now_ms) = (before.deletions, self.clock(at));
+        let taken = Some((question.package, question.version));
+        let truth = self.question_state(at, question);
+        let mut intent = Intent::new();
+        self.run(at, rng, taken, Some(1), |knowledge, hands, _| {
+            intent = chosen(knowledge, std::iter::once(question));
+            let it = Answer { question, choice: Choice::Take, shown, deletions, now_ms };
+            let mut receipt = Receipt::default();
+            answer(knowledge, hands, &it, &mut receipt);
+            receipt
+        });
+        self.forget_run(at, before);
+        self.leave_intent(at, intent, [(question.path.clone(), truth)].into());
+    }
+
+    /// What a program that was killed wrote down before it put anything in place.
+    fn leave_intent(&mut self, at: usize, intent: Intent, truth: BTreeMap<TreePath, State>) {
+        if self.mutant == Some(Mutant::IntentUntold) {
+            return;
+        }
+        let site = &mut self.sites[at];
+        let it = site.interrupted.get_or_insert_default();
+        it.truth.extend(truth);
+        it.intent.extend(intent);
+        it.disk.clone_from(&site.disk);
+    }
+
+    /// All that a run did is forgotten but for what it did to the tree.
+    fn forget_run(&mut self, at: usize, before: Site) {
+        let site = &mut self.sites[at];
+        site.knowledge = before.knowledge;
+        site.asked = before.asked;
+        for path in 0..before.row.len() {
+            site.row[path] = before.row[path];
+            // Back to what the last scan saw: what was between was seen by nobody who lives.
+            let truth = &self.truths[path];
+            if truth.content(&site.disk[path]) == truth.content(&before.row[path]) {
+                site.disk[path] = before.row[path];
+            }
+            site.is_unscanned[path] =
+                before.is_unscanned[path] && site.disk[path] == before.disk[path];
+        }
+    }
+
+    /// Believes what a processing put in place that was killed.
+    fn recognise(&mut self, at: usize, rng: &mut Prng) {
+        let Some(mut found) = self.sites[at].interrupted.take() else { return };
+        for path in found.intent.keys().map(index) {
+            // Somebody wrote over what nobody knew of.
+            self.truths[path].is_lossy |= self.sites[at].disk[path] != found.disk[path];
+        }
+        let (row, unscanned) = (self.sites[at].row.clone(), self.sites[at].is_unscanned.clone());
+        let now_ms = self.clock(at);
+        let receipt = self.run(at, rng, None, None, |knowledge, hands, _| Receipt {
+            touched: recognise(knowledge, hands, &mut found.intent, now_ms),
+            ..Receipt::default()
+        });
+        for path in 0..row.len() {
+            if !receipt.touched.contains(&self.paths[path]) {
+                // Looked at, and left to the next scan.
+                self.sites[at].row[path] = row[path];
+                self.sites[at].is_unscanned[path] = unscanned[path];
+            }
+        }
+        for path in &receipt.touched {
+            self.joined(at, index(path), &found.truth[path]);
+        }
+        self.sites[at].interrupted = (!found.intent.is_empty()).then_some(found);
+    }
+
     /// Judges the open questions anew.
     pub fn reconsider(&mut self, at: usize, rng: &mut Prng) {
+        self.recognise(at, rng);
         let open = self.sites[at].knowledge.questions.to_vec();
         if open.is_empty() {
             return;
@@ -591,6 +694,7 @@ impl<'a> World<'a> {
 
     /// A person answers one question.
     pub fn answer_one(&mut self, at: usize, rng: &mut Prng) {
+        self.recognise(at, rng);
         let site = &mut self.sites[at];
         let open = site.knowledge.questions.to_vec();
         if open.is_empty() {
@@ -661,6 +765,11 @@ impl<'a> World<'a> {
             let row = self.sites[at].knowledge.rows.get(&question.path);
             shown = row.map(|row| row.version);
         }
+        // What an answer that was killed put there is refused now.
+        let here = self.truths[path].content(&self.sites[at].disk[path]);
+        let is_there = choice == Choice::Keep && here == question.version.content;
+        let row = self.truths[path].content(&self.sites[at].row[path]);
+        self.truths[path].is_opposed |= is_there && row != here;
         let taken = (choice == Choice::Take).then_some((question.package, question.version));
         let mut answered = Answered::Done;
         let generation = |world: &World| {

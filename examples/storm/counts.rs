@@ -30,6 +30,7 @@ counts! {
     Races "edits in the moment of a replacement"
     DiskFaults "writes that failed"
     Killed "killed between the files and the beliefs"
+    KilledAnswering "answers killed when the file was in place"
     Veiled "paths hidden for a while"
     RestoredState "states rolled back"
     RestoredAll "states and trees rolled back"

@@ -50,6 +50,7 @@ mutants! {
     ChangedPacked "changed-packed" "bytes are packed that are not those that were hashed"
     TreeGoneTold "tree-gone-told" "a tree that is not there is told as deleted"
     TreeGoneApplied "tree-gone-applied" "what arrives is applied to a tree that is not there"
+    IntentUntold "intent-untold" "what a killed processing put in place is what somebody wrote there"
     Unfrozen "unfrozen" "a broadcast of format 1.3 is written from beliefs that change with it"
 }
 

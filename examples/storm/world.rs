@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use remsync::model::knowledge::{Knowledge, Question};
+use remsync::model::knowledge::{Intent, Knowledge, Question};
 use remsync::model::orders::{Act, OrderRow, Orders};
 use remsync::model::project::{Format, Identity};
 use remsync::model::verdict::{Deletions, Place};
@@ -65,6 +65,18 @@ pub struct Site {
     pub known: Vec<TreePath>,
     /// A question as a person saw it earlier.
     pub on_screen: Option<(Question, Option<Version>)>,
+    /// What a processing meant to put in place that was killed.
+    pub interrupted: Option<Interrupted>,
+}
+
+/// A processing that was killed between the files and the beliefs.
+#[derive(Clone, Default)]
+pub struct Interrupted {
+    pub intent: Intent,
+    /// What each file of it truly is.
+    pub truth: BTreeMap<TreePath, State>,
+    /// The tree as it left it.
+    pub disk: Vec<State>,
 }
 
 /// What a backup holds.
@@ -78,6 +90,7 @@ pub struct Backup {
     /// What was refused then.
     pub is_refused: Vec<bool>,
     pub outbox: BTreeMap<usize, usize>,
+    pub interrupted: Option<Interrupted>,
 }
 
 /// One package, with what its rows truly are.
@@ -226,6 +239,7 @@ impl<'a> World<'a> {
                 asked: BTreeMap::new(),
                 known: Vec::new(),
                 on_screen: None,
+                interrupted: None,
             });
         let sites: Vec<Site> = sites.collect();
         let mut world = World {
@@ -503,6 +517,7 @@ impl<'a> World<'a> {
             asked: site.asked.clone(),
             is_refused: site.is_refused.clone(),
             outbox: site.outbox.clone(),
+            interrupted: site.interrupted.clone(),
         }));
         self.say(|_| format!("s{at} makes a backup"));
     }
@@ -522,6 +537,7 @@ impl<'a> World<'a> {
         site.asked = backup.asked;
         site.is_refused = backup.is_refused;
         site.on_screen = None;
+        site.interrupted = backup.interrupted;
         self.rename_what_is_there(at);
     }
 
@@ -537,6 +553,7 @@ impl<'a> World<'a> {
         site.asked.clear();
         site.is_refused.fill(false);
         site.on_screen = None;
+        site.interrupted = None;
         self.rename_what_is_there(at);
     }
 
@@ -572,6 +589,7 @@ impl<'a> World<'a> {
         site.is_unscanned = backup.is_unscanned;
         site.outbox = backup.outbox;
         site.on_screen = None;
+        site.interrupted = backup.interrupted;
         self.truths.iter_mut().for_each(|truth| truth.is_lossy = true);
     }
 

@@ -6,8 +6,9 @@ use crate::edge::runs::RunLog;
 use crate::edge::state::State;
 use crate::model::project::Project;
 use crate::model::run::Kind;
+use crate::rules::intent::recognise;
 
-use super::ground::Ground;
+use super::ground::{DryHands, Ground};
 use super::outcome::Failure;
 use super::session::Session;
 
@@ -36,9 +37,29 @@ impl OpenProject {
     }
 
     /// Completes a project whose state is open.
+    ///
+    /// # Errors
+    /// As [`OpenProject::open`].
     pub fn with(session: &Session, state: State, project: Project) -> Result<OpenProject, Failure> {
         let ground = Ground::open(session, state.dir(), &project.identity)?;
-        Ok(OpenProject { state, project, ground })
+        let mut open = OpenProject { state, project, ground };
+        open.recognise(session.now_ms)?;
+        Ok(open)
+    }
+
+    /// Believes what a processing put in place that was killed, or failed, before it did so itself:
+    /// it will be run again, but something else may come first.
+    fn recognise(&mut self, now_ms: u64) -> Result<(), Failure> {
+        if self.state.intent().is_empty() {
+            return Ok(());
+        }
+        let mut left = self.state.intent().clone();
+        let mut hands = DryHands(&self.ground);
+        let touched = recognise(&mut self.project.knowledge, &mut hands, &mut left, now_ms);
+        if !touched.is_empty() {
+            self.state.commit(&self.project, &touched)?;
+        }
+        Ok(self.state.settle_intent(|path| !left.contains_key(path))?)
     }
 
     /// Opens the run history for a run of `kind`.

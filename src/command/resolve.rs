@@ -22,6 +22,7 @@ use crate::model::verdict::{Choice, Place};
 use crate::model::version::{Content, Version};
 use crate::model::{Signature, TreePath};
 use crate::rules::classic;
+use crate::rules::intent::chosen;
 use crate::rules::observe::{Look, observe};
 use crate::rules::reconcile::{Difference, Point};
 use crate::rules::select::Selection;
@@ -276,6 +277,11 @@ pub fn carry_out(
     let mut receipt = Receipt::default();
     for batch in given.chunks(batch) {
         let merged = batch.iter().filter(|given| is_merge(given)).map(|given| &given.question);
+        if open.project.identity.format == Format::V2_0 {
+            let taken = batch.iter().filter(|given| given.decision == Decision::Take);
+            let taken = taken.map(|given| &given.question);
+            open.state.intend(chosen(&open.project.knowledge, taken))?;
+        }
         let mut answering = Answering {
             session,
             state: &open.state,
@@ -296,6 +302,7 @@ pub fn carry_out(
         open.ground.root.sync_touched()?;
         let touched = std::mem::take(&mut receipt.touched);
         open.state.commit(&open.project, &touched)?;
+        open.state.settle_intent(|path| touched.contains(path))?;
         keep_bases(session, open, &touched);
     }
     Ok(receipt)

@@ -7,6 +7,7 @@
 //! .remsync.bak          the .remsync before
 //! .remsync.d/ledger     all else that is known
 //! .remsync.d/journal    what was committed since those two were written
+//! .remsync.d/intent     what a processing is about to put in place
 //! .remsync.d/lock       who is at work
 //! ```
 //!
@@ -16,9 +17,11 @@
 //! (Renaming two files cannot be one step, and a `.remsync` of one state with the ledger of another
 //! would give each remote its neighbour's words.)
 
+mod intent;
 mod sections;
 mod some;
 
+use intent::Intended;
 pub use some::Locked;
 
 use std::collections::BTreeSet;
@@ -45,6 +48,7 @@ const PRIVATE: &str = ".remsync.d";
 const LEDGER: &str = "ledger";
 const LEDGER_NEW: &str = "ledger.new";
 const JOURNAL: &str = "journal";
+const INTENT: &str = "intent";
 const LOCK: &str = "lock";
 
 /// A base below this is written anew at each end: it is fast, and people see the truth in `.remsync`.
@@ -77,7 +81,8 @@ pub struct State {
     is_committed: bool,
     /// Whether only some rows were read.
     is_part: bool,
-    _lock: Lock,
+    intended: Intended,
+    lock: Lock,
 }
 
 /// Why a project's state was not read or written.
@@ -175,9 +180,10 @@ impl State {
         let lock = lock(dir)?;
         // Only now is nobody else creating it.
         must_be_free(dir)?;
+        remove(&private(dir, INTENT))?;
         let mut state = State {
             dir: dir.to_owned(),
-            journal: open_journal(dir)?,
+            journal: open_log(dir, JOURNAL)?,
             transactions: 0,
             journal_bytes: 0,
             base_bytes: 0,
@@ -187,7 +193,8 @@ impl State {
             unfinished: Unfinished::Append,
             is_committed: false,
             is_part: false,
-            _lock: lock,
+            intended: Intended::default(),
+            lock,
         };
         state.save(project)?;
         Ok(state)
@@ -199,9 +206,7 @@ impl State {
     /// [`StateError::Lock`] when another process is at work on it, [`StateError::Text`] when a file
     /// says what cannot be: nothing is ever reset silently.
     pub fn open(dir: &Path) -> Result<(State, Project), StateError> {
-        must_be_project(dir)?;
-        let lock = lock(dir)?;
-        State::of(dir, lock, load(dir)?)
+        Locked::take(dir)?.open()
     }
 
     /// Goes on from what was read, under the lock: ends what a crash left undone.
@@ -214,7 +219,7 @@ impl State {
         };
         let mut state = State {
             dir: dir.to_owned(),
-            journal: open_journal(dir)?,
+            journal: open_log(dir, JOURNAL)?,
             transactions: journal.transactions(),
             journal_bytes: journal.sound_bytes,
             base_bytes,
@@ -223,7 +228,8 @@ impl State {
             unfinished,
             is_committed: false,
             is_part,
-            _lock: lock,
+            intended: Intended::read(dir, &project.identity)?,
+            lock,
         };
         state.put_right()?;
         Ok((state, project))
@@ -318,6 +324,11 @@ impl State {
         self.is_part
     }
 
+    /// Goes back to where nothing is read yet; the lock stays ours.
+    pub fn into_locked(self) -> Locked {
+        Locked { dir: self.dir, lock: self.lock }
+    }
+
     /// Returns the top of the project.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -345,7 +356,7 @@ impl State {
             }
         }
         let path = self.private(JOURNAL);
-        self.journal.set_len(self.journal_bytes).map_err(io_error(&path, "cannot be cut"))?;
+        cut(&self.journal, self.journal_bytes, &path)?;
         self.journal.sync_all().map_err(io_error(&path, "cannot be synced"))?;
         self.unfinished = Unfinished::Nothing;
         Ok(())
@@ -354,9 +365,7 @@ impl State {
     /// Appends to the journal, durably or not at all.
     fn append(&mut self, bytes: &[u8]) -> Result<(), StateError> {
         self.unfinished = Unfinished::Append;
-        let path = self.private(JOURNAL);
-        self.journal.write_all(bytes).map_err(io_error(&path, "cannot be appended to"))?;
-        self.journal.sync_data().map_err(io_error(&path, "cannot be synced"))?;
+        append_to(&mut self.journal, bytes, &private(&self.dir, JOURNAL))?;
         self.journal_bytes += bytes.len() as u64;
         self.unfinished = Unfinished::Nothing;
         Ok(())
@@ -445,8 +454,9 @@ fn lock(dir: &Path) -> Result<Lock, StateError> {
     Ok(Lock::take(&private(dir, LOCK))?)
 }
 
-fn open_journal(dir: &Path) -> Result<File, StateError> {
-    let path = private(dir, JOURNAL);
+/// Opens a file of the project's own folder, to append to; it is made where there is none.
+fn open_log(dir: &Path, name: &str) -> Result<File, StateError> {
+    let path = private(dir, name);
     let is_new = !path.exists();
     let file = OpenOptions::new()
         .append(true)
@@ -459,6 +469,17 @@ fn open_journal(dir: &Path) -> Result<File, StateError> {
         sync_folder(&dir.join(PRIVATE))?;
     }
     Ok(file)
+}
+
+/// Cuts off what follows the first `bytes` of a file.
+fn cut(file: &File, bytes: u64, path: &Path) -> Result<(), StateError> {
+    file.set_len(bytes).map_err(io_error(path, "cannot be cut"))
+}
+
+/// Appends to a file, durably.
+fn append_to(file: &mut File, bytes: &[u8], path: &Path) -> Result<(), StateError> {
+    file.write_all(bytes).map_err(io_error(path, "cannot be appended to"))?;
+    file.sync_data().map_err(io_error(path, "cannot be synced"))
 }
 
 fn load(dir: &Path) -> Result<Loaded, StateError> {

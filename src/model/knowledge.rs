@@ -35,6 +35,10 @@ pub struct Knowledge {
     pub settled: std::collections::BTreeSet<([u8; 32], TreePath)>,
 }
 
+/// Versions that a processing is about to put in place, each with what it descends from; without
+/// cells and stamps.
+pub type Intent = BTreeMap<TreePath, Row>;
+
 /// What was exchanged with one remote. Serials count from 1; 0 is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Correspondence {

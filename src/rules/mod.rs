@@ -5,6 +5,7 @@ pub mod brake;
 pub mod classic;
 pub mod decide;
 pub mod hosts;
+pub mod intent;
 pub mod learn;
 pub mod observe;
 pub mod parts;

@@ -6,13 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::knowledge::Knowledge;
+use crate::model::knowledge::{Knowledge, Question};
 use crate::model::verdict::Place;
 use crate::model::version::Content;
 use crate::model::{Listing, Signature, TreePath};
 
 use super::brake::is_tree_gone;
-use super::decide::bring_up_to_date;
+use super::decide::{Lineage, bring_up_to_date, create};
 
 /// What looking at one path said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,14 +124,33 @@ pub fn record(knowledge: &mut Knowledge, differences: &Differences, now_ms: u64)
     }
 }
 
-/// Enters what is on the disk for one path; whether the row changed.
+/// Enters what is on the disk for one path; whether the row changed. Where an open question is about
+/// just that, it is that version: an answer that was killed may have put it there, or a person.
 pub fn observe(knowledge: &mut Knowledge, path: &TreePath, disk: Content, now_ms: u64) -> bool {
+    let is_it = |open: &&Question| open.version.content == disk;
+    let question = knowledge.questions.on(path).find(is_it).cloned();
+    see(knowledge, path, disk, question.as_ref().map(Lineage::from), now_ms)
+}
+
+/// Enters what is on the disk for one path, as what arrives where that is just it; whether the row
+/// changed.
+pub(super) fn see(
+    knowledge: &mut Knowledge,
+    path: &TreePath,
+    disk: Content,
+    arriving: Option<Lineage>,
+    now_ms: u64,
+) -> bool {
     let stamp = knowledge.stamp();
+    let remotes = knowledge.remotes.len();
     match (knowledge.rows.get_mut(path), disk) {
-        (Some(row), _) => bring_up_to_date(row, disk, None, stamp, now_ms),
+        (Some(row), _) => bring_up_to_date(row, disk, arriving, stamp, now_ms),
         (None, Content::Absent) => false,
         (None, Content::File(_)) => {
-            let row = knowledge.first_row(disk, stamp);
+            let row = match arriving.filter(|arriving| arriving.version.content == disk) {
+                Some(arriving) => create(arriving, remotes, stamp, now_ms),
+                None => knowledge.first_row(disk, stamp),
+            };
             knowledge.insert_row(path.clone(), row);
             true
         }

@@ -13,9 +13,9 @@ use crate::model::verdict::{Choice, Deletions, Place, Verdict};
 use crate::model::version::{Content, Version};
 
 use super::brake;
-use super::decide::{Lineage, bring_up_to_date, decide, judge};
+use super::decide::{Lineage, decide, judge};
 use super::learn::{Route, TakenIn, is_forgotten, remember, take_in};
-use super::observe::Look;
+use super::observe::{Look, see};
 use super::settle::{self, Settled, ask, ask_again, choose, hear, judge_anew, settle, withdraw};
 
 /// How often a row is judged again when its file changes under our hands.
@@ -220,7 +220,9 @@ pub fn answer(
     receipt.touched.insert(path.clone());
     let look = hands.look(path);
     match look {
-        Look::Is(disk) => see(knowledge, path, disk, Some(question.into()), now_ms),
+        Look::Is(disk) => {
+            see(knowledge, path, disk, Some(question.into()), now_ms);
+        }
         // What is kept is that no file is here: a person says so now.
         Look::Barred if choice == Choice::Keep && shown == version_of(knowledge, path) => {
             see(knowledge, path, Content::Absent, None, now_ms);
@@ -567,17 +569,39 @@ fn see_spot(
     now_ms: u64,
 ) {
     let (Place::Inside | Place::Sensitive, Some(disk)) = (spot.place, spot.disk) else { return };
-    let row = knowledge.rows.get(path);
-    let is_over = |arriving: &Lineage| {
-        let has = |version| arriving.history.has(version);
-        row.is_none_or(|row| has(&row.version))
-            || knowledge.questions.on(path).any(|open| has(&open.version))
-    };
-    let arriving = arriving.filter(|it| it.version.content == disk && is_over(it));
+    let is_it = |it: &Lineage| it.version.content == disk && is_over(knowledge, path, it);
+    let arriving = arriving.filter(is_it);
     let is_it = |open: &&Question| open.version.content == disk;
     let question = knowledge.questions.on(path).find(is_it).cloned();
     let arriving = arriving.or(question.as_ref().map(Lineage::from));
     see(knowledge, path, disk, arriving, now_ms);
+}
+
+/// Whether what arrives is newer than the row, or than what an open question is about.
+fn is_over(knowledge: &Knowledge, path: &TreePath, arriving: &Lineage) -> bool {
+    let has = |version| arriving.history.has(version);
+    knowledge.rows.get(path).is_none_or(|row| has(&row.version))
+        || knowledge.questions.on(path).any(|open| has(&open.version))
+}
+
+/// Enters what is on the disk if it is what `arrived`, and newer than what is known; whether the row
+/// changed, and `None` where it cannot be looked at now.
+pub(super) fn look_for(
+    knowledge: &mut Knowledge,
+    hands: &mut dyn Hands,
+    path: &TreePath,
+    arrived: Lineage,
+    now_ms: u64,
+) -> Option<bool> {
+    let spot = spot_of(hands, path);
+    if spot.disk.is_none() && !spot.is_barred {
+        return None;
+    }
+    let before = version_of(knowledge, path);
+    if spot.disk == Some(arrived.version.content) && is_over(knowledge, path, &arrived) {
+        see_spot(knowledge, path, spot, Some(arrived), now_ms);
+    }
+    Some(version_of(knowledge, path) != before)
 }
 
 impl Spot {
@@ -650,31 +674,6 @@ fn in_its_way(
     let below = first.ok().map(|first| knowledge.rows.range(first..));
     let below = below.into_iter().flatten().take_while(|(other, _)| other.is_below(path));
     above.chain(below.filter(|(_, row)| is_live(row)).map(|(other, _)| other.clone())).collect()
-}
-
-/// Enters what is on the disk before anything is decided.
-fn see(
-    knowledge: &mut Knowledge,
-    path: &TreePath,
-    disk: Content,
-    arriving: Option<Lineage>,
-    now_ms: u64,
-) {
-    let stamp = knowledge.stamp();
-    let remotes = knowledge.remotes.len();
-    match (knowledge.rows.get_mut(path), disk) {
-        (Some(row), _) => {
-            bring_up_to_date(row, disk, arriving, stamp, now_ms);
-        }
-        (None, Content::Absent) => {}
-        (None, Content::File(_)) => {
-            let row = match arriving.filter(|arriving| arriving.version.content == disk) {
-                Some(arriving) => super::decide::create(arriving, remotes, stamp, now_ms),
-                None => knowledge.first_row(disk, stamp),
-            };
-            knowledge.insert_row(path.clone(), row);
-        }
-    }
 }
 
 /// Changes the tree, unless it is so already (a tombstone where nothing is).

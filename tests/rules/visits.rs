@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use remsync::model::knowledge::Intent;
+use remsync::rules::decide::create;
+use remsync::rules::intent::{chosen, intended, recognise};
 use remsync::rules::observe::Look;
 use remsync::rules::settle::ask_again;
 use remsync::rules::visit::{
@@ -298,6 +301,17 @@ fn what_a_question_is_about_is_seen_where_it_lies() {
     }
 }
 
+/// A scan is no other: an answer that was killed may have put it there.
+#[test]
+fn what_a_question_is_about_is_found_by_a_scan() {
+    for (here, row) in [("1o", "1a: 1o"), ("2o: 1a", "3a: 1a 2o")] {
+        let mut knowledge = knowing(here);
+        ask(&mut knowledge, question("1a", 1));
+        assert!(observe(&mut knowledge, &f(), content(A), 1));
+        assert_eq!(rows_shown(&knowledge), [format!("f={row}")], "{here}");
+    }
+}
+
 /// What lies where a killed run put it is what arrives; what a person brought back is news.
 #[test]
 fn old_contents_that_a_person_wrote_again_do_not_give_way() {
@@ -320,6 +334,113 @@ fn what_came_over_a_question_is_what_arrives() {
     arrives(&mut knowledge, &mut tree, &[("f", "2b: 1e")], Deletions::Ask);
     assert_eq!(rows_shown(&knowledge), ["f=2b: 1e 1o 2a"]);
     assert!(knowledge.questions.is_empty());
+}
+
+/// A processing was killed after it wrote down what it was about to put in place: how far it came is
+/// told by the tree.
+#[test]
+fn what_was_about_to_come_is_known_by_what_lies_there() {
+    // Name, here, what was to come, what lies there, then the row and whether it changed.
+    type Case<'a> = (&'a str, Option<&'a str>, &'a str, Option<u8>, Option<&'a str>, bool);
+    let table: [Case; 13] = [
+        ("it came", Some("1a"), "3b: 1a 2c", Some(B), Some("3b: 1a 2c"), true),
+        ("it was not reached", Some("1a"), "3b: 1a 2c", Some(A), Some("1a:"), false),
+        ("another wrote since", Some("1a"), "3b: 1a 2c", Some(b'z'), Some("1a:"), false),
+        ("a deletion came", Some("1a"), "3-: 1a 2c", None, Some("3-: 1a 2c"), true),
+        ("a deletion was not reached", Some("1a"), "2-: 1a", Some(A), Some("1a:"), false),
+        ("removed since", Some("1a"), "2b: 1a", None, Some("1a:"), false),
+        ("a new file came", None, "3b: 2c", Some(B), Some("3b: 2c"), true),
+        ("a new file did not", None, "3b: 2c", None, None, false),
+        ("nor its deletion", None, "3-: 2c", None, None, false),
+        // It would have been asked about: who wrote the same is for the next scan.
+        ("a person's own", Some("2a: 1o"), "2b: 1o", Some(B), Some("2a: 1o"), false),
+        ("it is believed by now", Some("3b: 1a"), "3b: 1a", Some(B), Some("3b: 1a"), false),
+        ("left since", Some("4a: 3b"), "3b: 1o", Some(B), Some("4a: 3b"), false),
+        ("a bit", Some("1b"), "2B: 1b", Some(b'B'), Some("2B: 1b"), true),
+    ];
+    for (name, here, told, there, row, is_new) in table {
+        let here: Vec<(&str, &str)> = here.map(|text| ("f", text)).into_iter().collect();
+        let there: Vec<(&str, u8)> = there.map(|letter| ("f", letter)).into_iter().collect();
+        let (mut knowledge, mut tree) = (rows(&here), Tree::of(&there));
+        let (version, history) = lineage(told);
+        let to_come = create(Lineage::new(&version, &history), 0, 0, 0);
+        let mut intent = Intent::from([(f(), to_come)]);
+        let touched = recognise(&mut knowledge, &mut tree, &mut intent, 1_000);
+        let row: Vec<String> = row.map(|row| format!("f={row}")).into_iter().collect();
+        assert_eq!(rows_shown(&knowledge), row, "{name}");
+        assert_eq!(touched.contains(&f()), is_new, "{name}");
+        assert!(intent.is_empty(), "{name}");
+        // The next look at the tree finds nothing new in what came.
+        if is_new {
+            let disk = content(there.first().map_or(b'-', |(_, letter)| *letter));
+            assert!(!observe(&mut knowledge, &f(), disk, 1_000), "{name}");
+            assert_eq!(knowledge.rows[&f()].cells.len(), 1, "{name}");
+        }
+    }
+}
+
+/// What cannot be looked at now stays intended; where a folder is, nothing came.
+#[test]
+fn what_was_about_to_come_waits_until_it_can_be_looked_at() {
+    struct Veiled(Look);
+    impl Hands for Veiled {
+        fn place_of(&mut self, _: &TreePath) -> Place {
+            Place::Inside
+        }
+        fn look(&mut self, _: &TreePath) -> Look {
+            self.0
+        }
+        fn put(&mut self, _: &TreePath, _: &Version, _: Source, _: Content) -> Put {
+            panic!("it only looks")
+        }
+    }
+    let unreadable = Look::NotKnown(Place::Unreadable);
+    for (look, left) in [(unreadable, 1), (Look::Barred, 0), (Look::Is(content(B)), 0)] {
+        let mut knowledge = knowing("1a");
+        let mut intent = Intent::from([(f(), row("2b: 1a", 0))]);
+        let touched = recognise(&mut knowledge, &mut Veiled(look), &mut intent, 1);
+        assert_eq!(
+            (intent.len(), touched.len()),
+            (left, usize::from(look == Look::Is(content(B))))
+        );
+    }
+}
+
+/// What a package may put in place is written down, and nothing else; so is what a person takes.
+#[test]
+fn what_may_come_is_intended() {
+    let here = [("asked", "2a: 1o"), ("gone", "1a"), ("old", "3a: 2b"), ("same", "1b")];
+    let told = [
+        ("asked", "2b: 1o"),
+        ("gone", "2-: 1a"),
+        ("new", "1b"),
+        ("old", "2b"),
+        ("only-told", "1b"),
+        ("same", "1b"),
+    ];
+    let mut orders = orders(10, None, None, &told);
+    for row in orders.rows.iter_mut().filter(|row| *row.path.as_bytes() != *b"only-told") {
+        row.act = match row.version.content {
+            // A deletion needs no contents.
+            Content::Absent => Act::Tell,
+            Content::File(_) => Act::Update { expected: Belief::Unknown, member: 1 },
+        };
+    }
+    let route = route(&orders, &identity("a@x", "b@x")).unwrap();
+    let intent = intended(&rows(&here), &orders, &route);
+    let intended: Vec<String> = intent
+        .iter()
+        .map(|(path, row)| format!("{path}={}", shown(&row.version, &row.history)))
+        .collect();
+    assert_eq!(intended, ["asked=2b: 1o", "gone=2-: 1a", "new=1b:"]);
+
+    let knowledge = knowing("2a: 1o");
+    let taken = question("2b: 1o", 1);
+    let intent = chosen(&knowledge, std::iter::once(&taken));
+    let row = &intent[&f()];
+    assert_eq!(shown(&row.version, &row.history), "2b: 1o 2a");
+    let nothing = chosen(&Knowledge::new(1), std::iter::once(&taken));
+    assert_eq!(shown(&nothing[&f()].version, &nothing[&f()].history), "2b: 1o");
 }
 
 /// A file that is written while it would be replaced, and what else is asked about it.

@@ -36,7 +36,11 @@ mod report;
 pub fn run(session: &Session, sites: &[String]) -> Result<Outcome, Failure> {
     let directory = session.project_directory()?;
     // Before the tree is looked at: who has the lock may be changing it.
-    let locked = Locked::take(&directory)?;
+    let mut locked = Locked::take(&directory)?;
+    if locked.is_interrupted() {
+        let (state, project) = locked.open()?;
+        locked = OpenProject::with(session, state, project)?.state.into_locked();
+    }
     let sifted = sift(session, &directory, |sieve| locked.open_some(sieve))?;
     let Sifted { state, project, ground, survey } = sifted;
     let targets = site_set(&project, sites)?;

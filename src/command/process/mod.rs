@@ -4,8 +4,8 @@
 //! `intake`, word of mails of ours that did not arrive in `notices`, whether the tree is there in
 //! `brake`, what may be meant for us under another name in `names`, what only looks is in
 //! `dry`, packages that somebody unpacked are packed again in `unpacked`, and what is told at the end
-//! is in `tally`. The order is always the same: contents on the disk, then what is believed of them,
-//! then the entry is let go.
+//! is in `tally`. The order is always the same: what is meant to be put in place is written down, then
+//! contents are on the disk, then what is believed of them, then the entry is let go.
 
 mod brake;
 mod dry;
@@ -34,6 +34,7 @@ use crate::model::orders::Orders;
 use crate::model::project::{Format, Identity, Project};
 use crate::model::run::{Event, Kind};
 use crate::rules::classic;
+use crate::rules::intent::intended;
 use crate::rules::learn::{Freshness, NotForUs, Route, freshness, route};
 use crate::rules::visit::{Hands, Receipt, Visit, reconsider, visit};
 
@@ -346,6 +347,10 @@ impl Run<'_> {
         runs.announce(entry.sha256, from);
         let mut hands = DiskHands::new(&open.ground, self.queue, runs)?;
         hands.hold(entry.sha256, staged);
+        if package.orders.identity.format == Format::V2_0 {
+            let intent = intended(&open.project.knowledge, &package.orders, &route);
+            open.state.intend(intent)?;
+        }
         let knowledge = &mut open.project.knowledge;
         let receipt = self.visit(knowledge, &mut hands, &package.orders, &route, entry.sha256);
         drop(hands);
@@ -355,6 +360,7 @@ impl Run<'_> {
         runs.sync()?;
         open.ground.root.sync_touched()?;
         open.state.commit(&open.project, &receipt.touched)?;
+        open.state.settle_intent(|path| receipt.touched.contains(path))?;
         // The oldest orders say nothing of it.
         let says = !package.orders.is_oldest;
         if says && receipt.taken.is_some_and(|taken| taken.is_newest) {

@@ -8,8 +8,8 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use super::{
-    LEDGER, LEDGER_NEW, Loaded, REMSYNC, REMSYNC_NEW, SMALL_BASE_BYTES, State, StateError, current,
-    io_error, journal_bytes, load, lock, must_be_project, private,
+    INTENT, LEDGER, LEDGER_NEW, Loaded, REMSYNC, REMSYNC_NEW, SMALL_BASE_BYTES, State, StateError,
+    current, io_error, journal_bytes, load, lock, must_be_project, private,
     sections::{self, Key, New},
 };
 use crate::edge::lock::Lock;
@@ -81,8 +81,8 @@ impl State {
 
 /// A project whose lock is taken, and of which nothing is read yet.
 pub struct Locked {
-    dir: PathBuf,
-    lock: Lock,
+    pub(super) dir: PathBuf,
+    pub(super) lock: Lock,
 }
 
 impl Locked {
@@ -93,6 +93,20 @@ impl Locked {
     pub fn take(dir: &Path) -> Result<Locked, StateError> {
         must_be_project(dir)?;
         Ok(Locked { dir: dir.to_owned(), lock: lock(dir)? })
+    }
+
+    /// Opens it as [`State::open`] does.
+    ///
+    /// # Errors
+    /// As [`State::open`].
+    pub fn open(self) -> Result<(State, Project), StateError> {
+        let loaded = load(&self.dir)?;
+        State::of(&self.dir, self.lock, loaded)
+    }
+
+    /// Whether a processing was killed, or failed, between the files and what is believed of them.
+    pub fn is_interrupted(&self) -> bool {
+        private(&self.dir, INTENT).metadata().is_ok_and(|found| found.len() > 0)
     }
 
     /// Opens it as [`State::open`] does, and keeps of its rows those that `sieve` says, those of open

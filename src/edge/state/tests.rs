@@ -3,7 +3,7 @@
 use super::*;
 use crate::format::base::Sieve;
 use crate::format::sections::Section;
-use crate::model::knowledge::{Cell, Correspondence, Question, Row, Why, Word};
+use crate::model::knowledge::{Cell, Correspondence, Intent, Question, Row, Why, Word};
 use crate::model::{Address, Content, Site, Version};
 use tempfile::TempDir;
 
@@ -508,4 +508,71 @@ fn what_is_not_read_is_not_lost() {
     state.save(&some).unwrap();
     drop(state);
     assert!(reopened(dir.path()) == whole);
+}
+
+#[test]
+fn an_intent_outlives_a_crash_until_it_is_settled() {
+    let project = sample("remsync 2.0");
+    let (dir, mut state) = created(&project);
+    let path = |name: &str| TreePath::new(name.as_bytes()).unwrap();
+    let some = |names: &[&str]| -> Intent {
+        let row = |number: usize| {
+            let ancestor = Version { generation: 1, content: Content::Absent }.ancestor();
+            let version = Version { generation: 2 + number as u64, content: Content::Absent };
+            let mut row = Row { version, cells: Vec::new(), ..Row::first(Content::Absent, 0, 0) };
+            row.history.insert(ancestor);
+            row
+        };
+        names.iter().enumerate().map(|(number, name)| (path(name), row(number))).collect()
+    };
+    let is_interrupted = || Locked::take(dir.path()).unwrap().is_interrupted();
+    let reopen = || State::open(dir.path()).unwrap();
+    state.intend(Intent::new()).unwrap();
+    drop(state);
+    assert!(!is_interrupted());
+    let (mut state, _) = reopen();
+    state.intend(some(&["a", "b"])).unwrap();
+    let whole = fs::read(state.private(INTENT)).unwrap();
+    drop(state);
+    assert!(is_interrupted());
+    let (mut state, read) = reopen();
+    assert_eq!((state.intent(), &read), (&some(&["a", "b"]), &project), "no row of the project");
+    // Another package: both are intended; the later counts.
+    state.intend(some(&["b", "c"])).unwrap();
+    drop(state);
+    let (mut state, _) = reopen();
+    let mut both = some(&["a"]);
+    both.extend(some(&["b", "c"]));
+    assert_eq!(state.intent(), &both);
+    // What is settled in part is still there after a crash, which does no harm.
+    state.settle_intent(|done| *done != path("c")).unwrap();
+    assert!(state.intent().keys().eq([&path("c")]));
+    drop(state);
+    assert!(is_interrupted());
+    let (mut state, _) = reopen();
+    state.settle_intent(|_| true).unwrap();
+    state.settle_intent(|_| true).unwrap();
+    assert!(state.intent().is_empty());
+    state.intend(some(&["d"])).unwrap();
+    drop(state);
+    assert_eq!(reopen().0.intent(), &some(&["d"]));
+    // Torn by a crash while it was written: nothing was in place yet.
+    for cut in 0..whole.len() {
+        fs::write(private(dir.path(), INTENT), &whole[..cut]).unwrap();
+        let (mut state, _) = reopen();
+        assert!(state.intent().is_empty(), "cut at {cut}");
+        state.intend(some(&["e"])).unwrap();
+        drop(state);
+        assert_eq!(reopen().0.intent(), &some(&["e"]), "cut at {cut}");
+    }
+    // Damaged: it is said, as of the journal.
+    let mut damaged = [whole.clone(), whole].concat();
+    damaged[20] ^= 1;
+    fs::write(private(dir.path(), INTENT), damaged).unwrap();
+    let fault = State::open(dir.path()).unwrap_err().to_string();
+    assert!(fault.contains("intent"), "{fault}");
+    // Who makes the folder a project anew begins anew.
+    fs::remove_file(dir.path().join(REMSYNC)).unwrap();
+    drop(State::create(dir.path(), &project).unwrap());
+    assert!(!is_interrupted());
 }

@@ -1,0 +1,110 @@
+//! What a processing is about to put in place: `.remsync.d/intent`.
+//!
+//! A journal of its own, of rows alone: synced before the first file is put there, emptied when all
+//! is believed. Invariant: while it holds anything and the lock is free, a processing was killed, or
+//! failed, between the files and the beliefs. That it is empty need not reach the disk: what comes
+//! back after a crash says nothing that the rows do not know.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use super::{INTENT, State, StateError, append_to, cut, io_error, open_log, private};
+use crate::format::journal::{self, replay};
+use crate::model::TreePath;
+use crate::model::knowledge::{Intent, Knowledge};
+use crate::model::project::{Identity, Project};
+
+/// The file of what is about to be put in place.
+#[derive(Debug, Default)]
+pub(super) struct Intended {
+    /// Opened when there is something to say.
+    file: Option<File>,
+    /// What was said and is not believed yet.
+    intent: Intent,
+    transactions: u64,
+    bytes: u64,
+}
+
+impl Intended {
+    /// Reads what an earlier run left in `dir`, whose project is that of `identity`.
+    pub fn read(dir: &Path, identity: &Identity) -> Result<Intended, StateError> {
+        let path = private(dir, INTENT);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(io_error(&path, "cannot be read")(error)),
+        };
+        if bytes.is_empty() {
+            return Ok(Intended::default());
+        }
+        let mut project = alone(identity, Intent::new());
+        let found = replay(&mut project, &bytes, &path.display().to_string())?;
+        Ok(Intended {
+            file: None,
+            intent: project.knowledge.rows,
+            transactions: found.transactions,
+            bytes: found.sound_bytes,
+        })
+    }
+
+    fn opened(&mut self, dir: &Path) -> Result<&mut File, StateError> {
+        Ok(match &mut self.file {
+            Some(file) => file,
+            none => none.insert(open_log(dir, INTENT)?),
+        })
+    }
+}
+
+impl State {
+    /// Makes durable that the versions of `intent` are about to be put in place.
+    ///
+    /// # Errors
+    /// It cannot be written: nothing may be put in place then.
+    pub fn intend(&mut self, intent: Intent) -> Result<(), StateError> {
+        let (Some(identity), false) = (&self.identity, intent.is_empty()) else { return Ok(()) };
+        let (path, touched) = (private(&self.dir, INTENT), intent.keys().cloned().collect());
+        let intended = &mut self.intended;
+        let project = alone(identity, intent);
+        let text = journal::transaction(&project, &touched, intended.transactions + 1);
+        let bytes = intended.bytes;
+        let file = intended.opened(&self.dir)?;
+        // What a crash tore, or a disk that was full, is cut off.
+        cut(file, bytes, &path)?;
+        append_to(file, &text, &path)?;
+        intended.bytes += text.len() as u64;
+        intended.transactions += 1;
+        intended.intent.extend(project.knowledge.rows);
+        Ok(())
+    }
+
+    /// Returns what was about to be put in place when a processing was killed, or failed.
+    pub fn intent(&self) -> &Intent {
+        &self.intended.intent
+    }
+
+    /// Notes what of it is believed now, or is not in place, as `is_settled` says.
+    ///
+    /// # Errors
+    /// The file cannot be emptied.
+    pub fn settle_intent(
+        &mut self,
+        is_settled: impl Fn(&TreePath) -> bool,
+    ) -> Result<(), StateError> {
+        let intended = &mut self.intended;
+        intended.intent.retain(|path, _| !is_settled(path));
+        if !intended.intent.is_empty() || intended.bytes == 0 {
+            return Ok(());
+        }
+        let path = private(&self.dir, INTENT);
+        cut(intended.opened(&self.dir)?, 0, &path)?;
+        (intended.transactions, intended.bytes) = (0, 0);
+        Ok(())
+    }
+}
+
+/// A project of which only these rows are told.
+fn alone(identity: &Identity, rows: Intent) -> Project {
+    let identity = Identity { remotes: Vec::new(), hosts: Vec::new(), ..identity.clone() };
+    Project { identity, knowledge: Knowledge { rows, ..Knowledge::default() } }
+}
