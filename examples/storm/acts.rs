@@ -27,7 +27,7 @@ use super::mutant::Mutant;
 use super::prng::Prng;
 use super::tamper;
 use super::truth::State;
-use super::world::{Package, Site, World, digest_of, index, package_of};
+use super::world::{Interrupted, Package, Site, World, digest_of, index, package_of};
 
 /// What reaches into a tree in memory.
 struct Arms<'w, 'a> {
@@ -628,10 +628,9 @@ impl<'a> World<'a> {
             return;
         }
         let site = &mut self.sites[at];
-        let it = site.interrupted.get_or_insert_default();
-        it.truth.extend(truth);
-        it.intent.extend(intent);
-        it.disk.clone_from(&site.disk);
+        let disk = site.disk.clone();
+        site.interrupted.iter_mut().for_each(|it| it.disk.clone_from(&disk));
+        site.interrupted.push(Interrupted { intent, truth, disk });
     }
 
     /// All that a run did is forgotten but for what it did to the tree.
@@ -651,9 +650,14 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Believes what a processing put in place that was killed.
+    /// Believes what runs put in place that were killed.
     fn recognise(&mut self, at: usize, rng: &mut Prng) {
-        let Some(mut found) = self.sites[at].interrupted.take() else { return };
+        for found in std::mem::take(&mut self.sites[at].interrupted) {
+            self.recognise_one(at, found, rng);
+        }
+    }
+
+    fn recognise_one(&mut self, at: usize, mut found: Interrupted, rng: &mut Prng) {
         for path in found.intent.keys().map(index) {
             // Somebody wrote over what nobody knew of.
             self.truths[path].is_lossy |= self.sites[at].disk[path] != found.disk[path];
@@ -674,7 +678,9 @@ impl<'a> World<'a> {
         for path in &receipt.touched {
             self.joined(at, index(path), &found.truth[path]);
         }
-        self.sites[at].interrupted = (!found.intent.is_empty()).then_some(found);
+        if !found.intent.is_empty() {
+            self.sites[at].interrupted.push(found);
+        }
     }
 
     /// Judges the open questions anew.

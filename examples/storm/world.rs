@@ -65,12 +65,12 @@ pub struct Site {
     pub known: Vec<TreePath>,
     /// A question as a person saw it earlier.
     pub on_screen: Option<(Question, Option<Version>)>,
-    /// What a processing meant to put in place that was killed.
-    pub interrupted: Option<Interrupted>,
+    /// What runs meant to put in place that were killed.
+    pub interrupted: Vec<Interrupted>,
 }
 
-/// A processing that was killed between the files and the beliefs.
-#[derive(Clone, Default)]
+/// A run that was killed between the files and the beliefs.
+#[derive(Clone)]
 pub struct Interrupted {
     pub intent: Intent,
     /// What each file of it truly is.
@@ -90,7 +90,7 @@ pub struct Backup {
     /// What was refused then.
     pub is_refused: Vec<bool>,
     pub outbox: BTreeMap<usize, usize>,
-    pub interrupted: Option<Interrupted>,
+    pub interrupted: Vec<Interrupted>,
 }
 
 /// One package, with what its rows truly are.
@@ -239,7 +239,7 @@ impl<'a> World<'a> {
                 asked: BTreeMap::new(),
                 known: Vec::new(),
                 on_screen: None,
-                interrupted: None,
+                interrupted: Vec::new(),
             });
         let sites: Vec<Site> = sites.collect();
         let mut world = World {
@@ -553,7 +553,7 @@ impl<'a> World<'a> {
         site.asked.clear();
         site.is_refused.fill(false);
         site.on_screen = None;
-        site.interrupted = None;
+        site.interrupted.clear();
         self.rename_what_is_there(at);
     }
 

@@ -1,9 +1,11 @@
 //! The project that a command works on, under our lock.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::edge::runs::RunLog;
 use crate::edge::state::State;
+use crate::model::TreePath;
 use crate::model::project::Project;
 use crate::model::run::Kind;
 use crate::rules::intent::recognise;
@@ -50,16 +52,20 @@ impl OpenProject {
     /// Believes what a processing put in place that was killed, or failed, before it did so itself:
     /// it will be run again, but something else may come first.
     fn recognise(&mut self, now_ms: u64) -> Result<(), Failure> {
-        if self.state.intent().is_empty() {
+        let mut intents = self.state.intents().to_vec();
+        if intents.is_empty() {
             return Ok(());
         }
-        let mut left = self.state.intent().clone();
-        let mut hands = DryHands(&self.ground);
-        let touched = recognise(&mut self.project.knowledge, &mut hands, &mut left, now_ms);
+        let mut touched = BTreeSet::new();
+        for intent in &mut intents {
+            let mut hands = DryHands(&self.ground);
+            touched.extend(recognise(&mut self.project.knowledge, &mut hands, intent, now_ms));
+        }
         if !touched.is_empty() {
             self.state.commit(&self.project, &touched)?;
         }
-        Ok(self.state.settle_intent(|path| !left.contains_key(path))?)
+        let is_left = |path: &TreePath| intents.iter().any(|intent| intent.contains_key(path));
+        Ok(self.state.settle_intent(|path| !is_left(path))?)
     }
 
     /// Opens the run history for a run of `kind`.

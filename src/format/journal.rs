@@ -163,6 +163,25 @@ impl Journal {
         })
     }
 
+    /// Brings a copy of `project` up to date with each transaction alone; `bytes` is what they were
+    /// found in.
+    ///
+    /// # Errors
+    /// As [`Journal::replay`].
+    pub fn replay_apart(
+        &self,
+        project: &Project,
+        bytes: &[u8],
+        file: &str,
+    ) -> Result<Vec<Project>, TextFault> {
+        let apart = self.transactions.iter().map(|found| {
+            let (body, mut project) = (bytes.get(found.bytes.clone()), project.clone());
+            replay_one(&mut project, body.unwrap_or_default(), file, found.line)?;
+            Ok(project)
+        });
+        apart.collect()
+    }
+
     /// Returns the paths that the transactions are about; `bytes` is what they were found in.
     pub fn paths(&self, bytes: &[u8]) -> BTreeSet<TreePath> {
         let bodies = self.transactions.iter().filter_map(|found| bytes.get(found.bytes.clone()));

@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 
 use super::{INTENT, State, StateError, append_to, cut, io_error, open_log, private};
-use crate::format::journal::{self, replay};
+use crate::format::journal;
 use crate::model::TreePath;
 use crate::model::knowledge::{Intent, Knowledge};
 use crate::model::project::{Identity, Project};
@@ -20,8 +20,8 @@ use crate::model::project::{Identity, Project};
 pub(super) struct Intended {
     /// Opened when there is something to say.
     file: Option<File>,
-    /// What was said and is not believed yet.
-    intent: Intent,
+    /// What was said and is not believed yet, as it was said: one file may be in several.
+    intents: Vec<Intent>,
     transactions: u64,
     bytes: u64,
 }
@@ -38,13 +38,14 @@ impl Intended {
         if bytes.is_empty() {
             return Ok(Intended::default());
         }
-        let mut project = alone(identity, Intent::new());
-        let found = replay(&mut project, &bytes, &path.display().to_string())?;
+        let shown = path.display().to_string();
+        let journal = journal::parse(&bytes, &shown)?;
+        let found = journal.replay_apart(&alone(identity, Intent::new()), &bytes, &shown)?;
         Ok(Intended {
             file: None,
-            intent: project.knowledge.rows,
-            transactions: found.transactions,
-            bytes: found.sound_bytes,
+            intents: found.into_iter().map(|project| project.knowledge.rows).collect(),
+            transactions: journal.transactions(),
+            bytes: journal.sound_bytes,
         })
     }
 
@@ -74,13 +75,13 @@ impl State {
         append_to(file, &text, &path)?;
         intended.bytes += text.len() as u64;
         intended.transactions += 1;
-        intended.intent.extend(project.knowledge.rows);
+        intended.intents.push(project.knowledge.rows);
         Ok(())
     }
 
-    /// Returns what was about to be put in place when a processing was killed, or failed.
-    pub fn intent(&self) -> &Intent {
-        &self.intended.intent
+    /// Returns what was about to be put in place when runs were killed, or failed, the first first.
+    pub fn intents(&self) -> &[Intent] {
+        &self.intended.intents
     }
 
     /// Notes what of it is believed now, or is not in place, as `is_settled` says.
@@ -92,8 +93,11 @@ impl State {
         is_settled: impl Fn(&TreePath) -> bool,
     ) -> Result<(), StateError> {
         let intended = &mut self.intended;
-        intended.intent.retain(|path, _| !is_settled(path));
-        if !intended.intent.is_empty() || intended.bytes == 0 {
+        for intent in &mut intended.intents {
+            intent.retain(|path, _| !is_settled(path));
+        }
+        intended.intents.retain(|intent| !intent.is_empty());
+        if !intended.intents.is_empty() || intended.bytes == 0 {
             return Ok(());
         }
         let path = private(&self.dir, INTENT);
