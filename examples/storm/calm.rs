@@ -212,6 +212,12 @@ impl World<'_> {
             let back = (0..self.sites.len()).find(|at| {
                 self.truths[path].content(&self.sites[*at].disk[path]) != Content::Absent
             });
+            // Who comes back from a time before the deletion, when all others have forgotten it.
+            let is_spent = self.truths[path].is_forgotten && self.truths[path].is_lossy;
+            if back.is_some() && is_spent {
+                self.counts.add(Kind::FilesBackAfterLoss);
+                continue;
+            }
             if let Some(at) = back.filter(|_| !self.is_chosen[path] && self.broken.is_none()) {
                 let state = self.shown(path, &self.sites[at].disk[path]);
                 self.breaks("what was deleted is there again", format!("s{at} has {state}"));
