@@ -46,13 +46,15 @@ port=$((20000 + RANDOM % 20000))
 
 start_server() {
   local number
+  mkdir "$top/home"
   ssh-keygen -q -t ed25519 -N '' -f "$top/host"
   ssh-keygen -q -t ed25519 -N '' -f "$top/key"
   [ "$(id -u)" != 0 ] || mkdir -p /run/sshd
   {
     printf 'Port %s\nHostKey %s/host\nAuthorizedKeysFile %s/key.pub\n' "$port" "$top" "$top"
     printf 'PidFile none\nUsePAM no\nStrictModes no\nMaxStartups 200\nLogLevel ERROR\n'
-    printf 'Subsystem sftp internal-sftp\n'
+    # What a shell of this account does when it starts (a prompt, a version manager) is not measured.
+    printf 'Subsystem sftp internal-sftp\nSetEnv HOME=%s/home\n' "$top"
     for number in $(seq "$most"); do printf 'ListenAddress 127.0.0.%s\n' "$number"; done
   } >"$top/sshd"
   printf 'Host *\nPort %s\nIdentityFile %s/key\nIdentitiesOnly yes\nStrictHostKeyChecking yes\nUserKnownHostsFile %s/known\n' \
