@@ -28,8 +28,7 @@ use crate::rules::plan::{Named, Request, What};
 use crate::rules::select::Selection;
 use crate::rules::status::{holds, matrix, site_standing};
 
-use super::ground::Ground;
-use super::ground::{look, place_of};
+use super::ground::{Ground, look, place_of};
 use super::outcome::{Failure, Outcome, answer, answer_json, counted, tell};
 use super::session::Session;
 use super::survey::{Survey, belongs, survey};

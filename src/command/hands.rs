@@ -19,8 +19,7 @@ use crate::model::{Signature, TreePath};
 use crate::rules::observe::Look;
 use crate::rules::visit::{Hands, Put, Source};
 
-use super::ground::Ground;
-use super::ground::{look_at_disk, place_of};
+use super::ground::{Ground, look_at_disk, place_of};
 
 /// A package whose files lie unpacked beside the tree.
 pub struct Staged {

@@ -53,9 +53,6 @@ impl OpenProject {
     /// it will be run again, but something else may come first.
     fn recognise(&mut self, now_ms: u64) -> Result<(), Failure> {
         let mut intents = self.state.intents().to_vec();
-        if intents.is_empty() {
-            return Ok(());
-        }
         let mut touched = BTreeSet::new();
         for intent in &mut intents {
             let mut hands = DryHands(&self.ground);

@@ -30,8 +30,7 @@ use crate::rules::settle::ask_again;
 use crate::rules::visit::{self, Answered, Hands, Put, Receipt, Source};
 
 use super::grammar::Decision;
-use super::ground::Ground;
-use super::ground::{look_at_disk, place_of};
+use super::ground::{Ground, look_at_disk, place_of};
 use super::hands::{DiskHands, finish_removals};
 use super::identity;
 use super::keep::{keep_bases, tidy_up};

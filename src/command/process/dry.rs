@@ -15,8 +15,7 @@ use crate::model::knowledge::Knowledge;
 use crate::model::project::Identity;
 use crate::rules::learn::route;
 
-use super::super::ground::DryHands;
-use super::super::ground::Ground;
+use super::super::ground::{DryHands, Ground};
 use super::super::misnamed::is_for;
 use super::super::outcome::{Failure, Outcome, tell};
 use super::super::session::Session;

@@ -24,6 +24,8 @@ pub(super) struct Intended {
     intents: Vec<Intent>,
     transactions: u64,
     bytes: u64,
+    /// Whether more lies behind those: what a crash tore.
+    is_torn: bool,
 }
 
 impl Intended {
@@ -46,6 +48,7 @@ impl Intended {
             intents: found.into_iter().map(|project| project.knowledge.rows).collect(),
             transactions: journal.transactions(),
             bytes: journal.sound_bytes,
+            is_torn: journal.is_torn,
         })
     }
 
@@ -73,6 +76,7 @@ impl State {
         // What a crash tore, or a disk that was full, is cut off.
         cut(file, bytes, &path)?;
         append_to(file, &text, &path)?;
+        intended.is_torn = false;
         intended.bytes += text.len() as u64;
         intended.transactions += 1;
         intended.intents.push(project.knowledge.rows);
@@ -97,12 +101,13 @@ impl State {
             intent.retain(|path, _| !is_settled(path));
         }
         intended.intents.retain(|intent| !intent.is_empty());
-        if !intended.intents.is_empty() || intended.bytes == 0 {
+        let is_empty = intended.bytes == 0 && !intended.is_torn;
+        if !intended.intents.is_empty() || is_empty {
             return Ok(());
         }
         let path = private(&self.dir, INTENT);
         cut(intended.opened(&self.dir)?, 0, &path)?;
-        (intended.transactions, intended.bytes) = (0, 0);
+        (intended.transactions, intended.bytes, intended.is_torn) = (0, 0, false);
         Ok(())
     }
 }

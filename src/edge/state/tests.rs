@@ -560,6 +560,10 @@ fn an_intent_outlives_a_crash_until_it_is_settled() {
         fs::write(private(dir.path(), INTENT), &whole[..cut]).unwrap();
         let (mut state, _) = reopen();
         assert!(state.intents().is_empty(), "cut at {cut}");
+        if cut % 2 == 0 {
+            state.settle_intent(|_| true).unwrap();
+            assert_eq!(fs::metadata(state.private(INTENT)).unwrap().len(), 0, "cut at {cut}");
+        }
         state.intend(some(&["e"])).unwrap();
         drop(state);
         assert_eq!(reopen().0.intents(), [some(&["e"])], "cut at {cut}");
