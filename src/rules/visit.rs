@@ -15,7 +15,7 @@ use crate::model::version::{Content, Version};
 use super::brake;
 use super::decide::{Lineage, decide, judge};
 use super::learn::{Route, TakenIn, is_forgotten, remember, take_in};
-use super::observe::{Look, see};
+use super::observe::{Look, observe, see};
 use super::settle::{self, Settled, ask, ask_again, choose, hear, judge_anew, settle, withdraw};
 
 /// How often a row is judged again when its file changes under our hands.
@@ -568,13 +568,12 @@ fn see_spot(
     arriving: Option<Lineage>,
     now_ms: u64,
 ) {
-    let (Place::Inside | Place::Sensitive, Some(disk)) = (spot.place, spot.disk) else { return };
+    let Some(disk) = spot.seen() else { return };
     let is_it = |it: &Lineage| it.version.content == disk && is_over(knowledge, path, it);
-    let arriving = arriving.filter(is_it);
-    let is_it = |open: &&Question| open.version.content == disk;
-    let question = knowledge.questions.on(path).find(is_it).cloned();
-    let arriving = arriving.or(question.as_ref().map(Lineage::from));
-    see(knowledge, path, disk, arriving, now_ms);
+    match arriving.filter(is_it) {
+        Some(arriving) => see(knowledge, path, disk, Some(arriving), now_ms),
+        None => observe(knowledge, path, disk, now_ms),
+    };
 }
 
 /// Whether what arrives is newer than the row, or than what an open question is about.
@@ -597,14 +596,17 @@ pub(super) fn look_for(
     if spot.disk.is_none() && !spot.is_barred {
         return None;
     }
-    let before = version_of(knowledge, path);
-    if spot.disk == Some(arrived.version.content) && is_over(knowledge, path, &arrived) {
-        see_spot(knowledge, path, spot, Some(arrived), now_ms);
-    }
-    Some(version_of(knowledge, path) != before)
+    let content = arrived.version.content;
+    let is_it = spot.seen() == Some(content) && is_over(knowledge, path, &arrived);
+    Some(is_it && see(knowledge, path, content, Some(arrived), now_ms))
 }
 
 impl Spot {
+    /// What is there, where this site looks.
+    fn seen(&self) -> Option<Content> {
+        self.disk.filter(|_| matches!(self.place, Place::Inside | Place::Sensitive))
+    }
+
     /// Returns the place and the policy as they count for what arrives: nothing is done where nothing
     /// is, and what is no file is not deleted.
     fn as_it_counts(&self, arrived: &Lineage, deletions: Deletions) -> (Place, Deletions) {
