@@ -136,8 +136,7 @@ fn killed_then_broadcast(world: &World, home: &Home, words: &[&str], ends: &[i32
     let after = versions(&calm);
     assert!(before != after);
     let mut random = Random::new();
-    let is_whole = std::env::var("REMSYNC_STOPS").is_ok_and(|how| how == "all");
-    let stride = if is_whole { 1 } else { all.len().div_ceil(3 * SAMPLE).max(1) };
+    let stride = stride(all.len(), 3 * SAMPLE);
     let (mut between, mut rounds) = (0, 0);
     for point in all.iter().skip(random.number(stride)).step_by(stride) {
         let what = format!("{words:?}, REMSYNC_SEED={} {point:?}", random.seed);
@@ -455,8 +454,7 @@ fn stop_everywhere(world: &World, scene: &Scene) {
     let all = points(&scene.command(&calm), scene.stdin.as_deref(), &log_of(&calm));
     let expected = [(scene.tell)(&calm), (scene.tell_killed)(&calm)];
     let wanted = bytes_within(&scene.home.top);
-    let is_whole = std::env::var("REMSYNC_STOPS").is_ok_and(|how| how == "all");
-    let stride = if is_whole { 1 } else { all.len().div_ceil(SAMPLE).max(1) };
+    let (is_whole, stride) = (is_whole(), stride(all.len(), SAMPLE));
     let first = random.number(stride);
     // Every failure at every point, or one of them.
     let mut stops: Vec<(&Point, Fault)> = Vec::new();
@@ -506,6 +504,16 @@ fn stop_everywhere(world: &World, scene: &Scene) {
         stops.len(),
         trouble.iter().take(TOLD_MAX).cloned().collect::<Vec<String>>().join("\n")
     );
+}
+
+/// Whether each point is tried.
+fn is_whole() -> bool {
+    std::env::var("REMSYNC_STOPS").is_ok_and(|how| how == "all")
+}
+
+/// How far apart points are tried, of which there are so many, that `sample` are.
+fn stride(points: usize, sample: usize) -> usize {
+    if is_whole() { 1 } else { points.div_ceil(sample).max(1) }
 }
 
 /// What a call may fail with: no room, no permission, a broken disk.
