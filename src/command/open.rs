@@ -49,7 +49,7 @@ impl OpenProject {
         Ok(open)
     }
 
-    /// Believes what a processing put in place that was killed, or failed, before it did so itself:
+    /// Believes what a run put in place that was killed, or failed, before it did so itself:
     /// it will be run again, but something else may come first.
     fn recognise(&mut self, now_ms: u64) -> Result<(), Failure> {
         let mut intents = self.state.intents().to_vec();

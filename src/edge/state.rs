@@ -7,7 +7,7 @@
 //! .remsync.bak          the .remsync before
 //! .remsync.d/ledger     all else that is known
 //! .remsync.d/journal    what was committed since those two were written
-//! .remsync.d/intent     what a processing is about to put in place
+//! .remsync.d/intent     what a run is about to put in place
 //! .remsync.d/lock       who is at work
 //! ```
 //!

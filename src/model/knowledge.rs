@@ -35,7 +35,7 @@ pub struct Knowledge {
     pub settled: std::collections::BTreeSet<([u8; 32], TreePath)>,
 }
 
-/// Versions that a processing is about to put in place, each with what it descends from; without
+/// Versions that a run is about to put in place, each with what it descends from; without
 /// cells and stamps.
 pub type Intent = BTreeMap<TreePath, Row>;
 

@@ -1,4 +1,4 @@
-//! What a processing means to put in place, written down before it does: whoever is killed between
+//! What a run means to put in place, written down before it does: whoever is killed between
 //! the files and the beliefs leaves a tree of which nobody knows how it came about.
 //!
 //! What runs next need not be that processing. A `broadcast` would take what lies there for what

@@ -1,8 +1,8 @@
-//! What a processing is about to put in place: `.remsync.d/intent`.
+//! What a processing, or an answer, is about to put in place: `.remsync.d/intent`.
 //!
 //! A journal of its own, of rows alone: synced before the first file is put there, emptied when all
-//! is believed. Invariant: while it holds anything and the lock is free, a processing was killed, or
-//! failed, between the files and the beliefs. That it is empty need not reach the disk: what comes
+//! is believed. Invariant: while it holds anything and the lock is free, a run was killed, or failed,
+//! between the files and the beliefs. That it is empty need not reach the disk: what comes
 //! back after a crash says nothing that the rows do not know.
 
 use std::fs::{self, File};

@@ -104,7 +104,7 @@ impl Locked {
         State::of(&self.dir, self.lock, loaded)
     }
 
-    /// Whether a processing was killed, or failed, between the files and what is believed of them.
+    /// Whether a run was killed, or failed, between the files and what is believed of them.
     pub fn is_interrupted(&self) -> bool {
         private(&self.dir, INTENT).metadata().is_ok_and(|found| found.len() > 0)
     }
