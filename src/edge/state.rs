@@ -403,8 +403,8 @@ impl StateError {
             StateError::AlreadyThere { .. } => Some("this folder is a project already"),
             StateError::Lock(error) => error.hint(),
             StateError::Text(_) | StateError::Damaged { .. } => Some(
-                "put the file back from a backup (.remsync.bak); without ledger and journal a project \
-                 still opens, and what they knew becomes unknown",
+                "put the file back from a backup (.remsync.bak); without ledger, journal and intent a \
+                 project still opens, and what they knew becomes unknown",
             ),
             StateError::Restless { .. } => Some("try again when the other remsync has ended"),
             StateError::Part { .. } | StateError::Io { .. } => None,
