@@ -224,8 +224,11 @@ impl<'a> World<'a> {
         tamper::before_plan(self.mutant, &mut knowledge, now_ms);
         let veil = self.sites[at].veil.clone();
         let rests = |path: &TreePath| veil[index(path)].is_some();
-        let plans: Vec<Outgoing> =
-            to.iter().filter_map(|to| plan(&knowledge, *to, &request, &rests)).collect();
+        let plans: Vec<Outgoing> = to
+            .iter()
+            .filter_map(|to| plan(&knowledge, *to, &request, &rests))
+            .map(|outgoing| tamper::after_plan(self.mutant, outgoing, &knowledge, now_ms))
+            .collect();
         if self.mutant.is_none() {
             let plan_without = |rest: &Knowledge| -> Vec<Outgoing> {
                 to.iter().filter_map(|to| plan(rest, *to, &request, &rests)).collect()
@@ -291,6 +294,13 @@ impl<'a> World<'a> {
                 self.write(at, path, &mut Prng::new(self.seed, !(self.packages.len() as u64)));
                 truth[changed] = self.sites[at].disk[path];
             }
+        }
+        let has_its_number = |other: &Package| {
+            (other.from, other.to, other.orders.serial) == (at, to, orders.serial)
+        };
+        if self.packages.iter().any(has_its_number) {
+            let detail = format!("s{at} gives {} to two packages for s{to}", orders.serial);
+            self.breaks("two packages have one number", detail);
         }
         self.packages.push(Package { orders, from: at, to, truth });
         self.packages.len() - 1
@@ -1097,7 +1107,8 @@ fn row_shown(knowledge: &Knowledge, path: &TreePath) -> String {
 }
 
 fn short(version: &str) -> String {
-    version.chars().take(8).collect()
+    let is_executable = version.len() > 8 && version.ends_with('x');
+    version.chars().take(8).chain(is_executable.then_some('x')).collect()
 }
 
 fn shown_package(world: &World, number: usize, at: usize, to: usize, orders: &Orders) -> String {

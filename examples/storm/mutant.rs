@@ -51,6 +51,7 @@ mutants! {
     TreeGoneTold "tree-gone-told" "a tree that is not there is told as deleted"
     TreeGoneApplied "tree-gone-applied" "what arrives is applied to a tree that is not there"
     IntentUntold "intent-untold" "what a killed processing put in place is what somebody wrote there"
+    SerialAgain "serial-again" "a serial is one more than the last, where the clock is behind"
     Unfrozen "unfrozen" "a broadcast of format 1.3 is written from beliefs that change with it"
 }
 

@@ -63,8 +63,8 @@ impl World<'_> {
         }
     }
 
-    /// When all is said and silent, a forged notice makes one sending more at most, and silence
-    /// again.
+    /// When all is said and silent, a forged notice makes one sending more at most, an acknowledgement
+    /// aside, and silence again.
     pub fn forge_in_the_calm(&mut self, rng: &mut Prng) {
         for _ in 0..FORGED_IN_THE_CALM.min(self.packages.len()) {
             let forged = rng.below(self.packages.len());
@@ -74,8 +74,12 @@ impl World<'_> {
             self.fall_silent(rng);
             let (from, to) = (self.packages[forged].from, self.packages[forged].to);
             let sent = self.packages[before..].iter();
-            let many = sent.filter(|package| (package.from, package.to) == (from, to)).count();
-            if many > 1 {
+            let sent = sent.filter(|package| (package.from, package.to) == (from, to));
+            let many = sent.clone().count();
+            let weighty = sent.filter(|package| package.orders.is_weighty()).count();
+            // A deletion that the other has forgotten is news there, and its answer is acknowledged.
+            let acknowledged = usize::from(self.truths.iter().any(|truth| truth.is_forgotten));
+            if weighty > 1 || many > 1 + acknowledged {
                 let detail = format!("p{forged}: {many} from s{from} to s{to}");
                 self.breaks("a forged notice makes more than one sending", detail);
             }

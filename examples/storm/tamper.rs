@@ -31,6 +31,19 @@ pub fn before_plan(mutant: Option<Mutant>, knowledge: &mut Knowledge, now_ms: u6
     }
 }
 
+/// Once a package is planned.
+pub fn after_plan(
+    mutant: Option<Mutant>,
+    mut outgoing: Outgoing,
+    knowledge: &Knowledge,
+    now_ms: u64,
+) -> Outgoing {
+    if mutant == Some(Mutant::SerialAgain) {
+        outgoing.serial = now_ms.max(knowledge.clock + 1);
+    }
+    outgoing
+}
+
 /// Once orders are written.
 pub fn after_orders(mutant: Option<Mutant>, orders: &mut Orders) {
     match mutant {

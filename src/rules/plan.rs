@@ -22,6 +22,8 @@ use super::learn::{is_asked, is_news};
 pub const RESEND_AFTER_MS: u64 = 3 * DAY_MS;
 /// How long a tombstone is kept at least.
 pub const TOMBSTONE_MS: u64 = 366 * DAY_MS;
+/// Over how many ms the serials of a clock that is behind are spread.
+const SPREAD_MS: u64 = 1 << 16;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// How a broadcast was asked for.
@@ -94,8 +96,12 @@ pub enum With {
 
 /// Returns the serial for a broadcast at `now_ms`: above all that was ever used here, and a time,
 /// so that a site restored from a backup goes on above what it had used.
+///
+/// Where the clock is behind what was used, the next number would be given a second time after a
+/// backup, and the acknowledgement of the one package taken for that of the other: the time spreads
+/// it over a minute.
 pub fn next_serial(knowledge: &Knowledge, now_ms: u64) -> u64 {
-    (knowledge.clock + 1).max(now_ms)
+    if now_ms > knowledge.clock { now_ms } else { knowledge.clock + 1 + now_ms % SPREAD_MS }
 }
 
 /// Plans the package for one remote; `None` if there is nothing to tell it.

@@ -361,8 +361,18 @@ fn told(outgoing: &Outgoing) -> String {
 
 #[test]
 fn a_package_s_own_lines() {
-    // The serial is above all that was used, and a time.
-    for (clock, now_ms, serial) in [(0, 50, 50), (50, 50, 51), (99, 50, 100)] {
+    // The serial is above all that was used, and a time; where the clock is behind, two times give two.
+    let ahead = 1 << 32;
+    let table = [
+        (0, 50, 50),
+        (49, 50, 50),
+        (50, 50, 101),
+        (99, 50, 150),
+        (ahead, 65_536, ahead + 1),
+        (ahead, 65_537, ahead + 2),
+        (ahead, 131_071, ahead + 65_536),
+    ];
+    for (clock, now_ms, serial) in table {
         let knowledge = Knowledge { clock, ..Knowledge::new(1) };
         assert_eq!(next_serial(&knowledge, now_ms), serial);
     }
