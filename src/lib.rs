@@ -179,6 +179,7 @@
 //! | [`edge::queue`] | incoming packages |
 //! | [`edge::sent`] | the log of mails that went out |
 //! | [`edge::names`] | the names in a folder |
+//! | [`edge::parallel`] | work on many things, on all processors |
 //! | [`edge::settled`] | whether the times of a file tell what it holds |
 //! | [`edge::carrier`] | how mail leaves: SMTP, sendmail, maildirs, folders |
 //! | [`edge::outbox`] | packages that no carrier has accepted |

@@ -126,7 +126,7 @@ fn collect(session: &Session, expected: &Expects, prefix: &str, found: &mut BTre
             }
         }
         Expects::Entries => {
-            let entries = session.queue().and_then(|queue| Ok(queue.list()?));
+            let entries = session.queue().and_then(|queue| Ok(queue.list_by_names()?));
             entries.unwrap_or_default().iter().for_each(|entry| add(&entry.id));
         }
         Expects::Folders => on_disk(session, prefix, true, found),

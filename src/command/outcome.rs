@@ -1,6 +1,6 @@
 //! How a command ends: the one table of exit statuses, errors with their hints, the tally line.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -98,7 +98,8 @@ pub fn answer_lines<L: fmt::Display>(lines: impl IntoIterator<Item = L>) {
         if !text.is_empty() {
             text.push('\n');
         }
-        text += &line.to_string();
+        // Writing to a string never fails.
+        let _ = write!(text, "{line}");
         if text.len() >= LINES_BYTES {
             answer(std::mem::take(&mut text));
         }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::edge::parallel::in_parallel;
 use crate::edge::queue::{Entry, EntryState, PartSet, Queue, QueueError};
 use crate::format::digest::hex;
 use crate::format::public_key::PublicKey;
@@ -108,14 +109,15 @@ fn find(session: &Session, queue: &Queue, id: &str) -> Result<Found, Failure> {
 }
 
 fn list(session: &Session, queue: &Queue) -> Result<(), Failure> {
-    let entries = queue.list()?;
+    let mut entries = queue.list_by_names()?;
     let waiting = queue.waiting()?;
     if session.options.json {
         let sets = waiting.iter().map(set_json);
         answer_json(&Value::Array(entries.iter().map(entry_json).chain(sets).collect()));
         return Ok(());
     }
-    answer_lines(entries.iter().map(line).chain(waiting.iter().map(set_line)));
+    let lines = in_parallel(&mut entries, |entry| Ok::<_, Failure>(Some(line(entry))))?;
+    answer_lines(lines.into_iter().chain(waiting.iter().map(set_line)));
     if entries.is_empty() && waiting.is_empty() && !session.options.quiet {
         answer("the queue is empty");
     }

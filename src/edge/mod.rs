@@ -14,6 +14,7 @@ pub mod log;
 pub mod names;
 #[allow(clippy::disallowed_methods, reason = "it writes files of a project's own")]
 pub mod outbox;
+pub mod parallel;
 #[allow(clippy::disallowed_methods, reason = "it writes the register of projects")]
 pub mod places;
 #[allow(clippy::disallowed_methods, reason = "it writes files of our own, made anew")]

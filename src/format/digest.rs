@@ -116,14 +116,21 @@ pub fn crc32(bytes: &[u8]) -> u32 {
 
 /// Returns `bytes` as lower-case hex digits.
 pub fn hex(bytes: &[u8]) -> String {
-    hex_digits(bytes).map(char::from).collect()
+    let mut digits = vec![0; 2 * bytes.len()];
+    for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(bytes) {
+        *pair = hex_pair(*byte);
+    }
+    String::from_utf8(digits).unwrap_or_default()
 }
 
 /// Returns the lower-case hex digits of `bytes`, one after the other.
 pub fn hex_digits(bytes: &[u8]) -> impl Iterator<Item = u8> {
+    bytes.iter().flat_map(|byte| hex_pair(*byte))
+}
+
+fn hex_pair(byte: u8) -> [u8; 2] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| DIGITS[usize::from(nibble & 15)];
-    bytes.iter().flat_map(move |byte| [digit(byte >> 4), digit(*byte)])
+    [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)])
 }
 
 impl Sum {

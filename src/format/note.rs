@@ -24,15 +24,18 @@ pub fn text_of(lines: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// Reads what [`text_of`] wrote. A line without a TAB says nothing.
 pub fn values_of(text: &[u8]) -> Values<'_> {
-    let line = |line| {
+    Values(lines_of(text).collect())
+}
+
+/// Reads what [`text_of`] wrote, line by line: the keyword and the value.
+pub fn lines_of(text: &[u8]) -> impl Iterator<Item = (&[u8], Cow<'_, [u8]>)> {
+    text.split(|b| *b == b'\n').filter_map(|line| {
         let tab = memchr::memchr(b'\t', line)?;
         let (keyword, value) = line.split_at_checked(tab)?;
         let value = value.get(1..)?;
         let is_plain = memchr::memchr(b'%', value).is_none();
-        let value = if is_plain { Cow::Borrowed(value) } else { Cow::Owned(unescaped(value)) };
-        Some((keyword, value))
-    };
-    Values(text.split(|b| *b == b'\n').filter_map(line).collect())
+        Some((keyword, if is_plain { Cow::Borrowed(value) } else { Cow::Owned(unescaped(value)) }))
+    })
 }
 
 impl Values<'_> {

@@ -3,19 +3,22 @@
 //! A dropped file is copied, judged and delivered like any other; what is none of ours is left
 //! where it is, and reported.
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::disk::{Folder, at, mtime_ms, names, now_ms, open_checked, remove_file, sync_dir};
+use super::disk::{
+    Folder, at, each_name, mtime_ms, names, now_ms, open_checked, remove_file, sync_dir,
+};
 use super::judge::{is_cut_short, is_volume};
-use super::listing::{Records, in_parallel};
+use super::listing::{Looks, Records};
 use super::parts::{is_volume_cut_short, whole_of_volume};
 use super::{Arrival, Judgement, Known, Queue, QueueError, digest_in_name, file_name};
+use crate::edge::parallel::in_parallel;
 use crate::format::statement;
 use crate::format::volume;
 use crate::model::limits::{PACKAGE_BYTES_MAX, SIGNATURE_BYTES_MAX};
@@ -27,16 +30,24 @@ const UNFINISHED_MS: u64 = 60_000;
 pub(super) struct Adopted {
     /// What cannot be used, and why.
     pub(super) strays: Vec<(PathBuf, String)>,
-    /// The digests of the files that are as their notes say.
-    pub(super) settled: HashSet<[u8; 32]>,
+    /// The digests of the files that are as their notes say, ascending.
+    pub(super) settled: Vec<[u8; 32]>,
     /// Whether anything is other now than the notes had it.
     pub(super) is_changed: bool,
 }
 
-/// What a file in `new/` is.
+/// The names in `new/`.
+#[derive(Default)]
+pub(super) struct NewNames {
+    /// Those that an entry may have, ascending: its digest, and whether it is sealed.
+    entries: Vec<([u8; 32], bool)>,
+    others: Vec<OsString>,
+}
+
+/// What a file in `new/` is that has the name of an entry.
 enum Found {
-    /// It is as the note of this digest says.
-    Settled([u8; 32]),
+    /// It is as the note says.
+    Settled,
     /// Somebody took it away.
     Gone,
     Other,
@@ -50,29 +61,47 @@ fn signed_name(name: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl Queue {
+    /// Returns the names in `new/`.
+    pub(super) fn new_names(&self) -> Result<NewNames, QueueError> {
+        let mut names = NewNames::default();
+        each_name(&self.dir.join("new"), |name| match digest_in_name(name) {
+            Some(entry) => names.entries.push(entry),
+            None => names.others.push(OsStr::from_bytes(name).to_owned()),
+        })?;
+        names.entries.sort_unstable();
+        Ok(names)
+    }
+
     /// Takes in what others dropped into `new/`.
-    pub(super) fn adopt_all(&self, records: &Records) -> Result<Adopted, QueueError> {
+    pub(super) fn adopt_all(
+        &self,
+        names: NewNames,
+        records: &Records,
+        looks: Looks,
+    ) -> Result<Adopted, QueueError> {
         let dir = self.dir.join("new");
+        let NewNames { mut entries, mut others } = names;
+        let folder = Folder::open(dir.clone())?;
+        let found = in_parallel(&mut entries, |(sha256, is_sealed)| {
+            self.look_at(&folder, sha256, *is_sealed, records, looks).map(Some)
+        })?;
+        let mut settled = Vec::with_capacity(entries.len());
+        for ((sha256, is_sealed), found) in entries.iter().zip(found) {
+            match found {
+                Found::Settled => settled.push(*sha256),
+                Found::Gone => {}
+                Found::Other => others.push(file_name(sha256, *is_sealed).into()),
+            }
+        }
         let mut strays = Vec::new();
         let mut signatures = Vec::new();
-        let mut settled = HashSet::new();
-        let mut is_changed = false;
-        let mut names = names(&dir)?;
-        let folder = Folder::open(dir.clone())?;
-        let found = in_parallel(&mut names, |name| self.look_at(&folder, name, records))?;
-        for (name, found) in names.iter().zip(found) {
-            if let Found::Settled(sha256) = found {
-                settled.insert(sha256);
-            }
-            if !matches!(found, Found::Other) {
-                continue;
-            }
-            let path = dir.join(name);
+        let is_changed = !others.is_empty();
+        for name in others {
+            let path = dir.join(&name);
             if signed_name(name.as_bytes()).is_some() {
                 signatures.push(path);
                 continue;
             }
-            is_changed = true;
             match self.adopt(&path) {
                 Ok(None) => {}
                 Ok(Some(why)) => strays.push((path, why)),
@@ -85,38 +114,45 @@ impl Queue {
             }
         }
         if !signatures.is_empty() {
-            is_changed = true;
             self.adopt_signatures(signatures, &mut strays)?;
         }
         Ok(Adopted { strays, settled, is_changed })
     }
 
-    /// Whether a file in `new/` is an entry as it should be; finishes what a crash left.
+    /// Whether what has the name of an entry in `new/` is one as it should be; finishes what a crash
+    /// left.
     fn look_at(
         &self,
         folder: &Folder,
-        name: &OsStr,
+        sha256: &[u8; 32],
+        is_sealed: bool,
         records: &Records,
+        looks: Looks,
     ) -> Result<Found, QueueError> {
-        let Some(sha256) = digest_in_name(name.as_bytes()) else { return Ok(Found::Other) };
         let read;
-        let record = match records.get(&sha256) {
-            Some(record) => record,
+        let record = match records.binary_search_by_key(sha256, |(sha256, _)| *sha256) {
+            Ok(at) => &records[at].1,
             // It may have come since.
-            None => {
-                read = self.record(&sha256)?;
+            Err(_) => {
+                read = self.record(sha256)?;
                 let Some(record) = &read else { return Ok(Found::Other) };
                 record
             }
         };
-        if name.as_bytes() != file_name(&sha256, record.sealed).as_bytes() {
+        if is_sealed != record.sealed {
             return Ok(Found::Other);
         }
-        let Some(sound) = folder.is_ours(name, record.size_bytes) else { return Ok(Found::Gone) };
-        if sound && !record.state.waits() {
-            self.finish(&sha256, record)?;
+        if looks == Looks::AtNames && record.state.waits() {
+            return Ok(Found::Settled);
         }
-        Ok(if sound { Found::Settled(sha256) } else { Found::Other })
+        let name = file_name(sha256, is_sealed);
+        let Some(sound) = folder.is_ours(name.as_ref(), record.size_bytes) else {
+            return Ok(Found::Gone);
+        };
+        if sound && !record.state.waits() {
+            self.finish(sha256, record)?;
+        }
+        Ok(if sound { Found::Settled } else { Found::Other })
     }
 
     /// Copies a dropped file, for whoever wrote it may still hold it open, and delivers the copy.

@@ -124,7 +124,7 @@ pub(super) fn keep(
     (file, path): (File, Temporary),
     known: Option<&Notes>,
     digests: &[[u8; 32]],
-    fresh: &[Option<Fresh>],
+    fresh: &[Option<Box<Fresh>>],
 ) {
     let stale = fresh.iter().flatten().count();
     if stale < WORTH_MIN || stale < digests.len() / STALE_PART {
@@ -134,7 +134,7 @@ pub(super) fn keep(
     let Ok(began_s) = file.metadata().map(|found| found.mtime()) else { return };
     let mut told: Vec<([u8; 32], Stamp, &[u8])> = Vec::with_capacity(digests.len());
     for (digest, fresh) in digests.iter().zip(fresh) {
-        match fresh {
+        match fresh.as_deref() {
             Some((stamp, text))
                 if is_settled(stamp.mtime.0, stamp.ctime.0, began_s)
                     && text.len() as u64 == stamp.bytes =>

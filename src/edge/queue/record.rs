@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use super::disk::{at, now_ms};
 use super::{Arrival, Entry, EntryState, Judgement, Known, QueueError, Spooled};
 use crate::format::digest::hex;
-use crate::format::note::{text_of, values_of};
+use crate::format::note::{lines_of, text_of};
 use crate::format::statement;
 
 /// What `meta/DIGEST` says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) state: EntryState,
     pub(super) size_bytes: u64,
@@ -37,22 +37,13 @@ pub(super) struct Record {
 impl Record {
     pub(super) fn arrived(spooled: &Spooled, arrival: &Arrival) -> Record {
         let mut record = Record {
-            state: EntryState::New,
             size_bytes: spooled.size_bytes,
             received_ms: now_ms(),
             from: arrival.from.clone(),
             message_id: arrival.message_id.clone(),
-            title: String::new(),
-            origin: String::new(),
-            visit: String::new(),
-            serial: 0,
-            reason: String::new(),
-            judged: 0,
             known: arrival.known,
-            sealed: false,
-            dropped: Vec::new(),
             unread: spooled.unread,
-            inside: None,
+            ..Record::default()
         };
         match &spooled.judgement {
             Judgement::Sound { title, origin, visit, serial } => {
@@ -112,28 +103,32 @@ impl Record {
 
     /// Reads what [`Record::text`] wrote; `None` where that cannot be what is there.
     pub(super) fn parse(text: &[u8]) -> Option<Record> {
-        let values = values_of(text);
-        let bytes = |keyword: &str| values.get(keyword).unwrap_or_default();
-        let text = |keyword: &str| String::from_utf8_lossy(bytes(keyword)).into_owned();
-        let word = |keyword: &str| str::from_utf8(bytes(keyword)).unwrap_or_default();
-        Some(Record {
-            state: EntryState::of_word(word("state"))?,
-            size_bytes: word("size").parse().ok()?,
-            received_ms: word("received").parse().ok()?,
-            from: text("from"),
-            message_id: text("message-id"),
-            title: text("title"),
-            origin: text("origin"),
-            visit: text("visit"),
-            serial: word("serial").parse().unwrap_or(0),
-            reason: text("reason"),
-            judged: word("judged").parse().unwrap_or(0),
-            known: Known::of_word(word("known")),
-            sealed: word("sealed") == "yes",
-            dropped: bytes("dropped").to_vec(),
-            unread: word("unread") == "yes",
-            inside: statement::hex(bytes("inside")),
-        })
+        let (mut state, mut size_bytes, mut received_ms) = (None, None, None);
+        let mut record = Record::default();
+        for (keyword, value) in lines_of(text) {
+            let word = || str::from_utf8(&value).unwrap_or_default();
+            let text = || String::from_utf8_lossy(&value).into_owned();
+            match keyword {
+                b"state" => state = EntryState::of_word(word()),
+                b"size" => size_bytes = word().parse().ok(),
+                b"received" => received_ms = word().parse().ok(),
+                b"from" => record.from = text(),
+                b"message-id" => record.message_id = text(),
+                b"title" => record.title = text(),
+                b"origin" => record.origin = text(),
+                b"visit" => record.visit = text(),
+                b"serial" => record.serial = word().parse().unwrap_or(0),
+                b"reason" => record.reason = text(),
+                b"judged" => record.judged = word().parse().unwrap_or(0),
+                b"known" => record.known = Known::of_word(word()),
+                b"sealed" => record.sealed = word() == "yes",
+                b"dropped" => record.dropped = value.into_owned(),
+                b"unread" => record.unread = word() == "yes",
+                b"inside" => record.inside = statement::hex(&value),
+                _ => {}
+            }
+        }
+        Some(Record { state: state?, size_bytes: size_bytes?, received_ms: received_ms?, ..record })
     }
 }
 
@@ -151,11 +146,8 @@ impl Record {
             serial: entry.serial,
             reason: entry.reason.clone(),
             judged: entry.signatures.len(),
-            known: Known::No,
             sealed: entry.sealed,
-            dropped: Vec::new(),
-            unread: false,
-            inside: None,
+            ..Record::default()
         }
     }
 }

@@ -249,7 +249,7 @@ impl Queue {
     fn recount(&self) -> Result<Tally, QueueError> {
         let mut tally = Tally { recounted_ms: now_ms(), ..Tally::default() };
         for name in names(&self.dir.join("new"))? {
-            let Some(sha256) = digest_in_name(name.as_bytes()) else { continue };
+            let Some((sha256, _)) = digest_in_name(name.as_bytes()) else { continue };
             if let Some(record) = self.record(&sha256)? {
                 tally.count(&record, true, 1);
             }
